@@ -1,0 +1,288 @@
+"""Every knob of a run, typed, with unit and default; and where each value came from.
+
+Precedence: command-line flag > ``UICGPU_*`` environment variable > settings file (TOML) > default. An unknown key is an
+error that names the nearest right one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from uicgpu.errors import SettingsError
+
+ENVIRONMENT_PREFIX = "UICGPU_"
+NOT_SETTINGS = frozenset({"UICGPU_TEST_DATA", "UICGPU_CACHE"})
+"""Variables with our prefix that are not settings: the tests' data folder and the vector cache's folder."""
+
+_SIZE_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_SIZE_UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+
+def parse_size(text: object) -> object:
+    """Turn ``"8GiB"``, ``"500 MB"`` or a number of bytes into bytes.
+
+    >>> parse_size("1.5GiB")
+    1610612736
+    """
+    if not isinstance(text, str):
+        return text
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([A-Za-z]*)\s*", text)
+    if not match or match[2].lower() not in _SIZE_UNITS:
+        raise ValueError(f"{text!r} is not a size; write for example 8GiB or 500MB")
+    return int(float(match[1]) * _SIZE_UNITS[match[2].lower()])
+
+
+def parse_weights(text: object) -> object:
+    """Turn ``"view=1,purchase=4"`` into a mapping.
+
+    >>> parse_weights("view=1,purchase=4")
+    {'view': 1.0, 'purchase': 4.0}
+    """
+    if not isinstance(text, str):
+        return text
+    weights: dict[str, float] = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        kind, equals, weight = part.rpartition("=")
+        try:
+            weights[kind.strip()] = float(weight)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise ValueError(f"{part!r} is not kind=weight; write for example view=1,purchase=4")
+    return weights
+
+
+def parse_list(text: object) -> object:
+    """Turn ``"a,b"`` into ``("a", "b")``; a list stays a list."""
+    if isinstance(text, str):
+        return tuple(piece.strip() for piece in text.split(",") if piece.strip())
+    return text
+
+
+def parse_clusters(text: object) -> object:
+    """Turn ``"20"`` into 20 and keep ``"auto"``."""
+    return int(text) if isinstance(text, str) and text.strip().isdigit() else text
+
+
+Size = Annotated[int, BeforeValidator(parse_size)]
+Weights = Annotated[dict[str, float], BeforeValidator(parse_weights)]
+Names = Annotated[tuple[str, ...], BeforeValidator(parse_list)]
+Clusters = Annotated[int | Literal["auto"], BeforeValidator(parse_clusters)]
+
+
+class Settings(BaseModel):
+    """The settings of a run. Each is a flag (``half_life`` is ``--half-life``) and a key of the settings file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    events: Names = ()
+    """Event files, folders or globs."""
+    items: Names = ()
+    """Item files; without them an item text column of the events serves."""
+    users: Names = ()
+    """Files with user attributes (optional)."""
+
+    out: str | None = None
+    """The run folder."""
+
+    user_column: Names = ()
+    """Column(s) of the user id; several are joined with ``|``. Default: found by its usual names."""
+    item_column: str | None = None
+    """Column of the item id in the events."""
+    time_column: str | None = None
+    """Column of the event's time: ISO text or epoch seconds, milliseconds, microseconds."""
+    kind_column: str | None = None
+    """Column of the event's kind: view, purchase, comment …"""
+    value_column: str | None = None
+    """Column of the event's value: a rating, a quantity …"""
+    item_id_column: str | None = None
+    """Column of the item id in the item files."""
+    text_columns: Names = ()
+    """Columns that make up the item's text, in this order."""
+    category_column: str | None = None
+    """Column of the item's category; several values may be separated by ``|``, ``;`` or ``、`` (or by commas)."""
+    user_id_column: str | None = None
+    """Column of the user id in the ``users`` files."""
+    label_column: str | None = None
+    """Column of the ``users`` files (or the events) that clusters are compared with by NMI and ARI."""
+
+    kind_weights: Weights = Field(default_factory=dict)
+    """Weight of each kind of event; kinds that are not named weigh 1; weight 0 drops the kind."""
+    half_life: float | None = Field(default=None, gt=0)
+    """Half-life of an event's weight, days. Default: no decay."""
+    min_value: float | None = None
+    """Events with a smaller value are rejected (for example 3.5 for ratings)."""
+    item_pattern: str | None = None
+    """Regular expression that item ids must match; others are rejected (for example ``^[0-9]{5}``)."""
+    numeric_weight: float = Field(default=0.0, ge=0)
+    """Weight of standardised behaviour features fused into the interest vectors; 0 leaves them out."""
+
+    model: str = "auto"
+    """Encoder: auto, minilm, multilingual, a folder, or a hub id."""
+    batch_tokens: int = Field(default=8192, ge=64)
+    """Tokens per encoder batch."""
+    max_tokens: int | None = Field(default=None, ge=8)
+    """Tokens per text; longer texts are cut. Default: the model's own limit."""
+
+    algorithm: Literal["kmeans", "hdbscan", "dbscan", "hierarchical"] = "kmeans"
+    """Clustering algorithm."""
+    k: Clusters = "auto"
+    """Number of clusters for kmeans and hierarchical, or ``auto``."""
+    min_cluster_size: int | None = Field(default=None, ge=2)
+    """Smallest cluster of HDBSCAN. Default: 1 % of the users, at least 5."""
+    min_samples: int | None = Field(default=None, ge=2)
+    """Neighbourhood size of HDBSCAN and DBSCAN, the point itself included."""
+    eps: float | None = Field(default=None, gt=0)
+    """Radius of DBSCAN. Default: read off the data's k-distance curve."""
+    linkage: Literal["ward", "average", "complete", "single"] = "ward"
+    """Linkage of hierarchical clustering."""
+    noise: Literal["assign", "keep"] = "assign"
+    """Users that a density algorithm leaves out: assign to the nearest cluster, or keep as -1."""
+    stability_runs: int = Field(default=5, ge=0)
+    """Bootstrap repetitions behind the stability figure; 0 leaves it out."""
+
+    top: int = Field(default=10, ge=1)
+    """Recommendations per user."""
+    allow_repeat: bool = False
+    """Recommend items that the user already acted on."""
+
+    split: Literal["auto", "time", "user-time", "leave-one-out", "none"] = "auto"
+    """Evaluation split. ``auto``: one cut in time; per user where that leaves too few warm test users."""
+    evaluate_users: int = Field(default=5000, ge=50)
+    """At most so many users are scored in the evaluation (sampled by seed)."""
+    bootstrap: int = Field(default=1000, ge=100)
+    """Resamples behind every confidence interval."""
+
+    raw_ids: bool = False
+    """Show user ids as they are in the published artefacts (report, profiles)."""
+    language: Literal["en", "zh"] = "en"
+    """Language of the report."""
+
+    seed: int = Field(default=0, ge=0)
+    """Seed of the run."""
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")
+    """auto, cpu, cuda or cuda:N."""
+    threads: int = Field(default_factory=lambda: max(1, len(os.sched_getaffinity(0))), ge=1)
+    """Worker threads. The result does not depend on it."""
+    memory: Size = Field(default=4 * 2**30, ge=64 * 2**20)
+    """Memory budget of a stage, bytes (for example 8GiB)."""
+
+    @model_validator(mode="after")
+    def _weights_are_finite(self) -> Settings:
+        bad = {kind: weight for kind, weight in self.kind_weights.items() if not 0 <= weight < float("inf")}
+        if bad:
+            raise ValueError(f"kind_weights must be 0 or more: {bad}")
+        if self.item_pattern is not None:
+            try:
+                re.compile(self.item_pattern)
+            except re.error as error:
+                raise ValueError(f"item_pattern is not a regular expression: {error}") from error
+        return self
+
+
+MACHINE_SETTINGS = frozenset({"out", "device", "threads", "memory"})
+"""Settings that say where a run happens, not what it is about; artefacts do not mention them."""
+
+
+@dataclass(frozen=True)
+class ResolvedSettings:
+    """Settings together with the source of each value: ``flag``, ``environment``, ``file`` or ``default``."""
+
+    settings: Settings
+    sources: dict[str, str]
+
+
+def resolve_settings(
+    flags: Mapping[str, Any], file: Path | None = None, environment: Mapping[str, str] | None = None
+) -> ResolvedSettings:
+    """Merge flags, environment, file and defaults.
+
+    Parameters
+    ----------
+    flags
+        Values from the command line or the caller; ``None`` and ``()`` mean "not given".
+    file
+        A TOML file, flat or with tables (table names only group keys).
+    environment
+        Defaults to ``os.environ``.
+
+    Raises
+    ------
+    SettingsError
+        For an unreadable file, an unknown key (with the nearest right one) or an impossible value.
+    """
+    values: dict[str, Any] = {}
+    sources = dict.fromkeys(Settings.model_fields, "default")
+    environment = os.environ if environment is None else environment
+    layers = [
+        (f"file {file}", "file", _read_file(file) if file else {}),
+        ("environment", "environment", _read_environment(environment)),
+        ("options", "flag", {key: value for key, value in flags.items() if value is not None and value != ()}),
+    ]
+    for place, source, layer in layers:
+        for key, value in layer.items():
+            if key not in Settings.model_fields:
+                raise SettingsError(f"unknown setting {key!r}", where=place, fix=_suggest(key))
+            values[key] = value
+            sources[key] = source
+    try:
+        return ResolvedSettings(Settings(**values), sources)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0]) if first["loc"] else ""
+        told = first["msg"].removeprefix("Value error, ")
+        seen = f": got {values[key]!r}" if key in values else ""
+        raise SettingsError(
+            f"setting {key or '(several)'}{seen}: {told}",
+            where=_place(key, sources.get(key, "default"), file),
+            fix="uicgpu settings --help lists every setting",
+        ) from error
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        raise SettingsError(f"settings file not found: {file}", fix="check the path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise SettingsError(f"settings file is not readable TOML: {error}", where=str(file)) from error
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        entries = value.items() if isinstance(value, dict) and _key(key) != "kind_weights" else [(key, value)]
+        flat.update({_key(inner): inner_value for inner, inner_value in entries})
+    return flat
+
+
+def _read_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
+        for name, value in sorted(environment.items())
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in NOT_SETTINGS
+    }
+
+
+def _place(key: str, source: str, file: Path | None) -> str:
+    places = {
+        "flag": f"option --{key.replace('_', '-')}",
+        "environment": f"environment variable {ENVIRONMENT_PREFIX}{key.upper()}",
+        "file": f"{file}, key {key}",
+    }
+    return places.get(source, "settings")
+
+
+def _key(name: str) -> str:
+    return name.strip().replace("-", "_")
+
+
+def _suggest(key: str) -> str:
+    near = difflib.get_close_matches(key, Settings.model_fields, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else "uicgpu settings --help lists every setting"
