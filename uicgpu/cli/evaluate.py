@@ -1,0 +1,48 @@
+"""``uicgpu evaluate``: figures with intervals, from the data of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from uicgpu.cli.options import MACHINE, SPLITTING, output_options, setting_options, verbosity
+from uicgpu.cli.output import TerminalProgress, print_result
+from uicgpu.cli.summary import best_method
+from uicgpu.cli.tables import check_suffix
+from uicgpu.runs.folder import write_json
+
+
+@click.command("evaluate", short_help="Ranking and cluster quality against baselines, with intervals.")
+@click.argument("run_path", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--out", "out_file", type=click.Path(path_type=Path), required=True, metavar="FILE.json")
+@setting_options(SPLITTING)
+@setting_options(("half_life", "allow_repeat", "seed", *MACHINE))
+@output_options
+def command(run_path: Path, out_file: Path, as_json: bool, quiet: bool, verbose: int, **flags: Any) -> None:
+    """Evaluate the data of a run again, for example with another split, and write the figures as JSON.
+
+    \b
+    Examples:
+      uicgpu evaluate run --out figures.json
+      uicgpu evaluate run --split user-time --seed 1 --out user-time.json
+    """
+    check_suffix(out_file, (".json",))
+    from uicgpu.pipeline.finished import evaluate_again
+
+    progress = TerminalProgress(verbosity(quiet, verbose))
+    metrics = evaluate_again(run_path, flags, progress)
+    write_json(out_file, metrics)
+    if as_json:
+        print_result(metrics, as_json=True)
+        return
+    print_result(
+        {
+            "split": metrics.get("evaluation.split"),
+            "users": metrics.get("evaluation.users"),
+            "best method": best_method(metrics),
+            "out": str(out_file.resolve()),
+        },
+        as_json=False,
+    )

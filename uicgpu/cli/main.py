@@ -1,0 +1,122 @@
+"""The ``uicgpu`` command: loads sub-commands on demand and turns every failure into its exit code."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from uicgpu.errors import OutOfResourcesError, UicError
+from uicgpu.version import __version__
+from uicgpu.vocabulary import ExitCode
+
+COMMANDS = {
+    "run": "uicgpu.cli.run",
+    "demo": "uicgpu.cli.demo",
+    "encode": "uicgpu.cli.encode",
+    "cluster": "uicgpu.cli.cluster",
+    "assign": "uicgpu.cli.assign",
+    "recommend": "uicgpu.cli.recommend",
+    "evaluate": "uicgpu.cli.evaluate",
+    "report": "uicgpu.cli.report",
+    "doctor": "uicgpu.cli.doctor",
+    "settings": "uicgpu.cli.settings",
+}
+"""Command name → module that defines ``command``. Modules load on demand, so that ``--help`` is instant."""
+
+
+class CommandGroup(click.Group):
+    """Finds commands by name and suggests the nearest for a wrong one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order of the data flow."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command."""
+        module = COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command: click.Command = importlib.import_module(module).command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Suggest the nearest command when there is none of that name."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1) if args else []
+            if near:
+                error.message += f" Did you mean {near[0]!r}?"
+            raise
+
+
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="uicgpu")
+def cli() -> None:
+    """User behaviour and item texts in; interest clusters, profiles and recommendations out.
+
+    \b
+    Examples:
+      uicgpu demo --out demo-run
+      uicgpu run --events ratings.csv --items movies.csv --out run
+      uicgpu recommend run --user 42 --top 5
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with the contract's codes."""
+    # Set before NumPy and torch load: BLAS stays on one thread, parallelism is over fixed parts (see backends).
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    sys.exit(int(call(arguments)))
+
+
+def call(arguments: list[str] | None = None) -> ExitCode | int:
+    """Run the command line and return the exit code."""
+    from uicgpu.cli.output import print_error
+
+    try:
+        result: Any = cli.main(args=arguments, prog_name="uicgpu", standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("interrupted: run the same command again to go on", err=True)
+        return ExitCode.INTERRUPTED
+    except KeyboardInterrupt:
+        click.echo("interrupted: run the same command again to go on", err=True)
+        return ExitCode.INTERRUPTED
+    except click.UsageError as error:
+        error.show()
+        return ExitCode.USAGE
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.FAILED
+    except UicError as error:
+        print_error(error)
+        return error.exit_code
+    except MemoryError:
+        print_error(OutOfResourcesError("out of memory", fix="run the same command again with a smaller --memory"))
+        return ExitCode.OUT_OF_RESOURCES
+    except BrokenPipeError:
+        # The reader of our stdout went away (for example `| head`): no traceback, no second error at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.FAILED
+    except OSError as error:
+        print_error(_explain(error))
+        return ExitCode.OUT_OF_RESOURCES if error.errno == errno.ENOSPC else ExitCode.FAILED
+    return result if isinstance(result, int) else ExitCode.DONE
+
+
+def _explain(error: OSError) -> UicError:
+    reason = error.strerror or type(error).__name__
+    return UicError(
+        f"{reason.lower()}: {error.filename}" if error.filename else reason,
+        fix="check that the path exists, is readable and that there is space on the disk",
+    )

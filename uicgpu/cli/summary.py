@@ -1,0 +1,48 @@
+"""The few lines that a newcomer wants to see after a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from uicgpu.runs.artefacts import Run
+from uicgpu.vocabulary import StageName
+
+
+def summarise(run: Run) -> dict[str, Any]:
+    """Return users, items, events, clusters, the best method with its interval, and the report's path."""
+    clean = run.facts(StageName.CLEAN)
+    return {
+        "users": clean["users"],
+        "items": run.items.height,
+        "events": clean["events_kept"],
+        "clusters": _clusters(run),
+        "best method": best_method(run.metrics),
+        "report": str(run.report.resolve()),
+    }
+
+
+def _clusters(run: Run) -> str:
+    facts = run.facts(StageName.CLUSTER)
+    stability = run.metrics.get("cluster.stability.mean")
+    told = f"{facts['clusters']} ({facts['algorithm']}"
+    return told + (f", stability {stability:.2f})" if isinstance(stability, float) else ")")
+
+
+def best_method(metrics: dict[str, Any]) -> str:
+    """Name the method with the highest NDCG@10, with its 95 % interval and the comparison with popularity."""
+    suffix = ".ndcg@10"
+    scores = {
+        name.removeprefix("ranking.").removesuffix(suffix): value
+        for name, value in metrics.items()
+        if name.startswith("ranking.") and name.endswith(suffix) and isinstance(value, float)
+    }
+    if not scores:
+        return "not evaluated"
+    best = max(sorted(scores), key=lambda method: scores[method])
+    low, high = (metrics.get(f"ranking.{best}{suffix}.{end}") for end in ("low", "high"))
+    told = f"{best}, NDCG@10 {scores[best]:.4f}"
+    if low is not None and high is not None:
+        told += f" [{low:.4f}, {high:.4f}]"
+    if best != "popularity" and "popularity" in scores:
+        told += f", popularity {scores['popularity']:.4f}"
+    return told

@@ -1,0 +1,272 @@
+"""What can be done with a finished run: assign users, recommend, evaluate again, rebuild the report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from uicgpu.backends import choose_backend
+from uicgpu.backends.interface import Backend
+from uicgpu.errors import InputError
+from uicgpu.events.interactions import EventTable, aggregate, load_events
+from uicgpu.pipeline.graph import encode_texts, event_table, fitted_recommender, load_catalogue, with_ids
+from uicgpu.runs.artefacts import Run, open_run
+from uicgpu.runs.folder import RunFolder, write_text
+from uicgpu.runs.progress import Progress, SilentProgress
+from uicgpu.settings import MACHINE_SETTINGS, Settings
+from uicgpu.vocabulary import Artefact, Column, StageName
+
+
+def settings_of(run: Run, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Return the settings that a run was made with, with ``overrides`` (``None`` and ``()`` mean "as in the run")."""
+    values = {name: value for name, value in run.manifest["settings"].items() if name not in MACHINE_SETTINGS}
+    values |= {name: value for name, value in (overrides or {}).items() if value is not None and value != ()}
+    return Settings(**values)
+
+
+def _backend(settings: Settings) -> Backend:
+    return choose_backend(settings.device, settings.threads, settings.memory)
+
+
+def _folder(run: Run) -> RunFolder:
+    folder = RunFolder(run.path)
+    folder.load()
+    return folder
+
+
+def rebuild_report(path: str | Path, language: str | None = None) -> Path:
+    """Write ``report.html`` of a finished run again and return its path.
+
+    Parameters
+    ----------
+    language
+        ``en`` or ``zh``; default: the run's own.
+    """
+    from uicgpu.report import build_report
+
+    run = open_run(path)
+    run.facts(StageName.METRICS)
+    folder = _folder(run)
+    with folder.lock():
+        if language:
+            folder.manifest["settings"]["language"] = language
+        write_text(folder.file(Artefact.REPORT), build_report(run.path, language=language))
+        entry = folder.manifest["stages"].get(StageName.REPORT)
+        if entry:
+            entry["outputs"] = {Artefact.REPORT: folder.describe(Artefact.REPORT)}
+        folder.save()
+    return folder.file(Artefact.REPORT)
+
+
+def recommend_users(
+    path: str | Path,
+    users: Sequence[str] = (),
+    top: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> pl.DataFrame:
+    """Recommendations of a finished run for some or all users.
+
+    Parameters
+    ----------
+    users
+        User ids; empty for all.
+    top
+        Items per user; default: as many as the run stored. More are computed anew with the run's learned weights.
+
+    Returns
+    -------
+    DataFrame
+        ``user_id, rank, item_id, score, source, reason``.
+
+    Raises
+    ------
+    InputError
+        When a user is not in the run.
+    """
+    run = open_run(path)
+    known = run.users[Column.USER]
+    wanted = pl.Series(Column.USER, list(users), pl.String)
+    unknown = wanted.filter(~wanted.is_in(known.implode())).to_list()
+    if unknown:
+        raise InputError(
+            f"{len(unknown)} of {len(wanted)} users are not in this run, the first is {unknown[0]!r}",
+            where=str(run.path),
+            fix="uicgpu assign RUN --events PATH places users that the run has not seen",
+        )
+    stored = int(run.manifest["settings"]["top"])
+    if top is None or top <= stored:
+        frame = run.recommendations
+        if top is not None:
+            frame = frame.filter(pl.col(Column.RANK) <= top)
+        return frame.filter(pl.col(Column.USER).is_in(wanted.implode())) if len(wanted) else frame
+    return _recommend_anew(run, wanted, top, overrides, progress or SilentProgress())
+
+
+def _recommend_anew(
+    run: Run, wanted: pl.Series, top: int, overrides: Mapping[str, Any] | None, progress: Progress
+) -> pl.DataFrame:
+    settings = settings_of(run, {**(overrides or {}), "top": top})
+    learned = json.loads((run.path / Artefact.EVALUATION).read_text(encoding="utf-8"))["learned"]
+    codes: NDArray[np.int32] | None = None
+    if len(wanted):
+        positions = run.users.with_row_index("position").filter(pl.col(Column.USER).is_in(wanted.implode()))
+        codes = positions["position"].to_numpy().astype(np.int32)
+    catalogue = load_catalogue(run.items, run.item_vectors)
+    recommender = fitted_recommender(event_table(_folder(run)), catalogue, learned, settings, _backend(settings))
+    with progress.task("recommend", total=len(wanted) or run.users.height, unit="users") as advance:
+        table = recommender.recommend(codes, top, advance)
+    return with_ids(table, run.users[Column.USER], run.items[Column.ITEM])
+
+
+def evaluate_again(
+    path: str | Path, overrides: Mapping[str, Any] | None = None, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Evaluate the data of a finished run with other settings (split, seed, resamples …).
+
+    Returns
+    -------
+    dict
+        Flat figures as in ``metrics.json``: ranking figures anew, cluster figures of the run.
+    """
+    from uicgpu.evaluate import evaluate
+
+    run = open_run(path)
+    settings = settings_of(run, overrides)
+    progress = progress or SilentProgress()
+    with progress.task("evaluate", total=None, unit="users") as advance:
+        result = evaluate(
+            event_table(_folder(run)),
+            load_catalogue(run.items, run.item_vectors),
+            settings,
+            _backend(settings),
+            advance=advance,
+        )
+    for note in result.learned.get("notes", []):
+        progress.say(note)
+    clusters = {name: value for name, value in run.metrics.items() if name.startswith("cluster.")}
+    return {**result.metrics, **clusters}
+
+
+def assign_users(
+    path: str | Path,
+    events: Sequence[str],
+    overrides: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> pl.DataFrame:
+    """Place users in the clusters of a finished run, without fitting anything again.
+
+    New events of users that the run knows are added to their old ones. Items that the run does not know are encoded
+    when the events or ``items`` carry a text for them; otherwise they do not count.
+
+    Returns
+    -------
+    DataFrame
+        ``user_id, cluster, name, confidence, second_cluster, events``, one row per user of the new events.
+
+    Raises
+    ------
+    InputError
+        When the events cannot be used.
+    """
+    from uicgpu.cluster.assign import assign_points
+    from uicgpu.events.clean import clean_events
+    from uicgpu.interests.pool import InterestPooler
+
+    run = open_run(path)
+    progress = progress or SilentProgress()
+    settings = settings_of(run, {"events": tuple(events), "items": (), "users": (), **(overrides or {})})
+    backend = _backend(settings)
+    cleaned = clean_events(settings, backend, None, progress.say)
+    items, vectors = _known_and_new_items(run, cleaned.event_items, settings, backend, progress)
+    table, user_ids = _with_former_events(run, cleaned, items)
+    interactions = aggregate(table, half_life=settings.half_life)
+    pooler = InterestPooler.from_state(run.tensors(Artefact.POOLING))
+    features = None
+    if settings.numeric_weight > 0:
+        from uicgpu.interests.behaviour import feature_matrix
+
+        if run.users.filter(pl.col(Column.USER).is_in(user_ids.implode())).height:
+            progress.say("behaviour features of known users are those of the new events alone")
+        features = feature_matrix(cleaned.behaviour)
+    pooled = pooler.transform(interactions, vectors, features, backend=backend)
+    placed = assign_points(pooled, np.ascontiguousarray(run.centroids), backend)
+    counts = np.zeros(table.n_users, np.int64)
+    np.add.at(counts, table.users, 1)
+    frame = pl.DataFrame(
+        {
+            Column.USER: user_ids,
+            Column.CLUSTER: placed.labels.astype(np.int32),
+            Column.CONFIDENCE: placed.confidence.astype(np.float32),
+            Column.SECOND_CLUSTER: placed.second_labels.astype(np.int32),
+            Column.EVENTS: counts.astype(np.int32),
+        }
+    )
+    names = run.clusters.select(Column.CLUSTER, Column.NAME)
+    joined = frame.join(names, on=Column.CLUSTER, how="left", maintain_order="left")
+    return joined.select(
+        Column.USER, Column.CLUSTER, Column.NAME, Column.CONFIDENCE, Column.SECOND_CLUSTER, Column.EVENTS
+    )
+
+
+def _known_and_new_items(
+    run: Run, event_items: pl.DataFrame, settings: Settings, backend: Backend, progress: Progress
+) -> tuple[pl.DataFrame, NDArray[np.float32]]:
+    """Items of the run, then those that only the new events have; and the vectors of all."""
+    from uicgpu.items.read import read_items
+
+    fresh = event_items.join(run.items.select(Column.ITEM), on=Column.ITEM, how="anti").sort(Column.ITEM)
+    known = run.items.select(Column.ITEM)
+    vectors = np.asarray(run.item_vectors, np.float32)
+    if fresh.height == 0:
+        return known, vectors
+    table = read_items(settings, fresh, progress.say).items.head(fresh.height)
+    texts = table[Column.TEXT].to_list()
+    with_text = sum(bool(text) for text in texts)
+    progress.say(f"{fresh.height} items are new to this run, {with_text} of them with a text")
+    added = np.zeros((fresh.height, vectors.shape[1]), np.float32)
+    if with_text:
+        # The run's own encoder, not what these few texts would choose: vectors of two encoders do not mix.
+        used = settings.model_copy(update={"model": _encoder_name(run)})
+        added, _ = encode_texts(texts, used, backend, progress)
+    return pl.concat([known, table.select(Column.ITEM)]), np.vstack([vectors, added])
+
+
+def _encoder_name(run: Run) -> str:
+    requested = str(run.manifest["settings"]["model"])
+    return str(run.facts(StageName.ENCODE)["model"]) if requested == "auto" else requested
+
+
+def _with_former_events(run: Run, cleaned: Any, items: pl.DataFrame) -> tuple[EventTable, pl.Series]:
+    """New events, joined by the former events of the same users; codes follow ``items`` and the new user ids."""
+    user_ids = cleaned.behaviour[Column.USER]
+    codes = items.with_row_index("row").with_columns(pl.col("row").cast(pl.Int32))
+    positions = cleaned.event_items.select(Column.ITEM).join(codes, on=Column.ITEM, how="left", maintain_order="left")
+    item_rows = positions["row"].to_numpy()
+    new = cleaned.events.with_columns(
+        pl.Series(Column.ITEM_CODE, item_rows[cleaned.events[Column.ITEM_CODE].to_numpy()])
+    )
+    kinds = list(cleaned.kind_names)
+    former_kinds = run.facts(StageName.CLEAN)["kind_names"]
+    kinds += [kind for kind in former_kinds if kind not in kinds]
+    users = pl.DataFrame({Column.USER: user_ids}).with_row_index("new_code")
+    former_users = run.users.select(Column.USER).with_row_index(Column.USER_CODE).join(users, on=Column.USER)
+    former = (
+        run.table(Artefact.EVENTS)
+        .join(former_users.select(pl.col(Column.USER_CODE).cast(pl.Int32), "new_code"), on=Column.USER_CODE)
+        .with_columns(
+            pl.col("new_code").cast(pl.Int32).alias(Column.USER_CODE),
+            pl.col(Column.KIND).replace_strict(
+                range(len(former_kinds)), [kinds.index(kind) for kind in former_kinds], return_dtype=pl.Int32
+            ),
+        )
+        .select(new.columns)
+    )
+    together = pl.concat([new.cast(former.schema), former]).sort(Column.USER_CODE, Column.TIME, Column.ITEM_CODE)
+    return load_events(together, n_users=len(user_ids), n_items=items.height, kind_names=tuple(kinds)), user_ids
