@@ -1,0 +1,1 @@
+"""Benchmarks beside peers, scale runs and the cost model. Installed as ``uicgpu.bench``."""
