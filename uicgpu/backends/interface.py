@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 import polars as pl
@@ -46,6 +47,18 @@ class Backend(Protocol):
     threads: int
     memory: int
     """Budget in bytes for one operation's working set."""
+    engines: dict[str, str]
+    """Where an operation has a choice of library: the one that ran last, for the record of a run."""
+
+    def __enter__(self) -> Self:
+        """Hold BLAS at one thread until the block ends; enter it once around a run."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give BLAS its threads back."""
+        ...
 
     def map(self, function: Callable[[In], Out], parts: Iterable[In]) -> list[Out]:
         """Apply ``function`` to each part on ``threads`` host threads; results in the order of the parts.
