@@ -30,12 +30,13 @@ def read(tmp_path):
 
 def test_items_of_the_events_come_first_then_the_rest_by_id(read):
     table = read("item_id,title,genres\n9,Nine,A|B\n10,Ten,\n2,Two,C\n", ids=("1", "2", "9"))
-    assert table.items.schema == {"item_id": pl.String, "text": pl.String, "category": pl.String, "row": pl.Int32}
+    strings = dict.fromkeys(("item_id", "title", "text", "category"), pl.String)
+    assert table.items.schema == {**strings, "row": pl.Int32}
     assert table.items.rows() == [
-        ("1", "", None, 0),
-        ("2", "Two. C", "C", 1),
-        ("9", "Nine. A, B", "A|B", 2),
-        ("10", "Ten", None, 3),
+        ("1", "", "", None, 0),
+        ("2", "Two", "Two. C", "C", 1),
+        ("9", "Nine", "Nine. A, B", "A|B", 2),
+        ("10", "Ten", "Ten", None, 3),
     ]
     facts = table.facts
     assert json.loads(json.dumps(facts)) == facts
@@ -70,7 +71,7 @@ def test_recbole_word_sequences_are_split_by_space(read):
     table = read(
         "item_id:token\tmovie_title:token_seq\tclass:token_seq\n1\tToy Story\tComedy War\n2\tX\t\n", name="m.item"
     )
-    assert table.items.rows()[0][1:3] == ("Toy Story. Comedy, War", "Comedy|War")
+    assert table.items.rows()[0][2:4] == ("Toy Story. Comedy, War", "Comedy|War")
 
 
 def test_repeated_and_missing_ids(read):
@@ -136,7 +137,7 @@ def test_item_files_alone(read):
 def test_the_texts_of_the_events_serve_without_item_files():
     given = event_items(["1", "2"], ["Pink box", None], ["A|B", "C"])
     table = read_items(Settings(events=["e.csv"]), given, lambda _: None)
-    assert table.items.rows() == [("1", "Pink box. A, B", "A|B", 0), ("2", "C", "C", 1)]
+    assert table.items.rows() == [("1", "Pink box", "Pink box. A, B", "A|B", 0), ("2", "", "C", "C", 1)]
 
 
 def test_no_text_at_all_says_what_to_add(read):

@@ -30,8 +30,9 @@ class ItemTable:
     Attributes
     ----------
     items
-        ``item_id``, ``text`` (never null, "" where there is none), ``category`` (values joined by ``|``, nullable) and
-        ``row`` int32. The events' items come first, in the order of their codes; then items without events, by id.
+        ``item_id``, ``title`` and ``text`` (never null, "" where there is none), ``category`` (values joined by ``|``,
+        nullable) and ``row`` int32. The events' items come first, in the order of their codes; then items without
+        events, by id.
     rejected
         Refused rows of the item files: source, row, reason, sample.
     facts
@@ -118,20 +119,28 @@ def _described(table: IdTable, columns: ItemColumns) -> pl.DataFrame:
         cells = rows[columns.category]
         split = {cell: joined_categories(cell, by_space=by_space) for cell in cells.unique().to_list()}
         categories = [split[cell] for cell in cells.to_list()]
-    return _frame(rows[ID].to_list(), item_texts(texts, categories), categories)
+    return _frame(rows[ID].to_list(), _titles(texts, rows.height), item_texts(texts, categories), categories)
 
 
 def _from_events(event_items: pl.DataFrame) -> pl.DataFrame:
     # The events' texts are clean already: they were counted in their clean form.
     categories = event_items[Column.CATEGORY].to_list()
-    texts = item_texts([event_items[Column.TEXT].fill_null("").to_list()], categories)
-    return _frame(event_items[Column.ITEM].to_list(), texts, categories)
+    titles = event_items[Column.TEXT].fill_null("").to_list()
+    return _frame(event_items[Column.ITEM].to_list(), titles, item_texts([titles], categories), categories)
 
 
-def _frame(ids: Sequence[str], texts: Sequence[str], categories: Sequence[str | None]) -> pl.DataFrame:
+def _titles(texts: Sequence[Sequence[str]], rows: int) -> list[str]:
+    """The first text column that is not empty: what a person calls the item."""
+    return [next(filter(None, parts), "") for parts in zip(*texts, strict=True)] if texts else [""] * rows
+
+
+def _frame(
+    ids: Sequence[str], titles: Sequence[str], texts: Sequence[str], categories: Sequence[str | None]
+) -> pl.DataFrame:
     return pl.DataFrame(
         {
             Column.ITEM: pl.Series(ids, dtype=pl.String),
+            Column.TITLE: pl.Series(titles, dtype=pl.String),
             Column.TEXT: pl.Series(texts, dtype=pl.String),
             Column.CATEGORY: pl.Series(categories, dtype=pl.String),
         }
@@ -142,7 +151,7 @@ def _ordered(described: pl.DataFrame, event_items: pl.DataFrame) -> pl.DataFrame
     seen = event_items.select(Column.ITEM)
     first = seen.join(described, on=Column.ITEM, how="left", maintain_order="left")
     rest = described.join(seen, on=Column.ITEM, how="anti").sort(Column.ITEM)
-    both = pl.concat([first, rest]).with_columns(pl.col(Column.TEXT).fill_null(""))
+    both = pl.concat([first, rest]).with_columns(pl.col(Column.TITLE, Column.TEXT).fill_null(""))
     row = pl.int_range(both.height, dtype=pl.Int32, eager=True).alias(Column.ROW)
     return both.with_columns(row)
 

@@ -76,7 +76,7 @@ def run_pipeline(
 ) -> tuple[Run, Outcome]:
     """Run the pipeline, or what is left of it; returns the run and which stages ran."""
     context = prepare(resolved, command=command, progress=progress or SilentProgress(), fresh=fresh)
-    with context.folder.lock():
+    with context.folder.lock(), context.backend:
         context.folder.save()
         outcome = execute(STAGES, context, __version__)
     return open_run(context.folder.path), outcome

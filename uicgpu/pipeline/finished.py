@@ -181,7 +181,11 @@ def assign_users(
 
     run = open_run(path)
     progress = progress or SilentProgress()
-    settings = settings_of(run, {"events": tuple(events), "items": (), "users": (), **(overrides or {})})
+    given = {name: value for name, value in (overrides or {}).items() if value is not None and value != ()}
+    # The run's item table and labels have done their part: only what the caller names is read now.
+    once = {"items": (), "users": (), "text_columns": (), "category_column": None, "label_column": None}
+    settings = settings_of(run, {}).model_copy(update={**once, "events": tuple(events)})
+    settings = Settings(**{**settings.model_dump(), **given})
     backend = _backend(settings)
     cleaned = clean_events(settings, backend, None, progress.say)
     items, vectors = _known_and_new_items(run, cleaned.event_items, settings, backend, progress)
@@ -226,7 +230,7 @@ def _known_and_new_items(
     vectors = np.asarray(run.item_vectors, np.float32)
     if fresh.height == 0:
         return known, vectors
-    table = read_items(settings, fresh, progress.say).items.head(fresh.height)
+    table = read_items(settings, fresh, progress.say, texts_needed=False).items.head(fresh.height)
     texts = table[Column.TEXT].to_list()
     with_text = sum(bool(text) for text in texts)
     progress.say(f"{fresh.height} items are new to this run, {with_text} of them with a text")

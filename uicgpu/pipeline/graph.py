@@ -7,6 +7,7 @@ earlier stages, calls one room, writes its own artefacts and returns facts for t
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,6 @@ COLUMN_SETTINGS = (
     "text_columns",
     "category_column",
 )
-LABELS = "stages/labels.parquet"
 
 
 def _clean(context: StageContext) -> dict[str, Any]:
@@ -48,7 +48,8 @@ def _clean(context: StageContext) -> dict[str, Any]:
     write_parquet(folder.file(Artefact.BEHAVIOUR), cleaned.behaviour)
     write_parquet(folder.file(Artefact.EVENT_REJECTS), cleaned.rejected)
     labels = cleaned.labels if cleaned.labels is not None else cleaned.behaviour.select(Column.USER).clear()
-    write_parquet(folder.file(LABELS), labels)
+    write_parquet(folder.file(Artefact.LABELS), labels)
+    shutil.rmtree(scratch, ignore_errors=True)
     return {**cleaned.facts, "kind_names": list(cleaned.kind_names)}
 
 
@@ -58,7 +59,8 @@ def _items(context: StageContext) -> dict[str, Any]:
 
     folder, settings = context.folder, context.settings
     event_items = pl.read_parquet(folder.file(Artefact.EVENT_ITEMS))
-    table = read_items(settings, event_items, context.progress.say)
+    event_item_column = context.facts(StageName.CLEAN)["columns"]["item"]
+    table = read_items(settings, event_items, context.progress.say, event_item_column=event_item_column)
     write_parquet(folder.file(Artefact.ITEMS), table.items)
     rejects = [pl.read_parquet(folder.file(Artefact.EVENT_REJECTS)), table.rejected]
     facts = dict(table.facts)
@@ -77,45 +79,39 @@ def _items(context: StageContext) -> dict[str, Any]:
     return facts
 
 
-VOLATILE_FACTS = frozenset({"cache_hits", "cache_damaged", "encoded_tokens", "padding", "warnings"})
-"""What an encoder reports of the work it was spared: it differs between two runs that give the same vectors."""
-
-
 def _encode(context: StageContext) -> dict[str, Any]:
     folder, settings = context.folder, context.settings
     texts = pl.read_parquet(folder.file(Artefact.ITEMS), columns=[Column.TEXT])[Column.TEXT].to_list()
     vectors, facts = encode_texts(texts, settings, context.backend, context.progress)
     write_array(folder.file(Artefact.ITEM_VECTORS), vectors)
-    return {name: value for name, value in facts.items() if name not in VOLATILE_FACTS}
+    # Cache hits differ between two runs that give the same vectors: they may not enter the keys of later stages.
+    return {name: value for name, value in facts.items() if name != "cache_hits"}
 
 
 def encode_texts(
     texts: list[str], settings: Settings, backend: Backend, progress: Progress
 ) -> tuple[NDArray[np.float32], dict[str, Any]]:
     """Encode with the run's settings and the default cache; returns vectors and the encoder's facts."""
-    from uicgpu.encode import Encoder, vector_cache_folder
+    from uicgpu.encode import Encoder
 
     encoder = Encoder(
         settings.model,
         device=backend.device,
-        cache=vector_cache_folder(),
+        cache="default",
         threads=settings.threads,
         batch_tokens=settings.batch_tokens,
         max_tokens=settings.max_tokens,
+        say=progress.say,
     )
     with progress.task("encode", total=len(texts), unit="texts") as advance:
         vectors = encoder.encode(texts, advance=advance)
-    facts = encoder.facts
-    for line in (encoder.message, *encoder.warnings):
-        if line:
-            progress.say(line)
-    return vectors, facts
+    return vectors, encoder.facts
 
 
 def _encoder_fingerprint(settings: Settings) -> str:
-    from uicgpu.encode import find_model
+    from uicgpu.encode.models import fingerprint_model
 
-    return settings.model if settings.model == "auto" else find_model(settings.model).identity
+    return fingerprint_model(settings.model)
 
 
 def event_table(folder: RunFolder) -> EventTable:
@@ -198,7 +194,7 @@ def _labels(context: StageContext) -> NDArray[Any] | None:
     attributes = pl.read_parquet(context.folder.file(Artefact.ATTRIBUTES))
     if column in attributes.columns:
         return attributes[column].cast(pl.String).to_numpy()
-    labels = pl.read_parquet(context.folder.file(LABELS))
+    labels = pl.read_parquet(context.folder.file(Artefact.LABELS))
     if labels.height == 0:
         raise SettingsError(
             f"label column {column!r} is neither in the users table nor in the events",
@@ -253,7 +249,7 @@ def load_catalogue(items: pl.DataFrame, vectors: NDArray[Any]) -> Catalogue:
     return Catalogue(
         np.asarray(vectors, np.float32),
         [tuple(filter(None, value.split("|"))) for value in categories] if any(categories) else None,
-        items[Column.TEXT].to_list(),
+        items[Column.TITLE].to_list(),
     )
 
 
@@ -348,7 +344,7 @@ STAGES: tuple[Stage, ...] = (
             Artefact.EVENT_ITEMS,
             Artefact.BEHAVIOUR,
             Artefact.EVENT_REJECTS,
-            LABELS,
+            Artefact.LABELS,
         ),
         settings=(*COLUMN_SETTINGS, "kind_weights", "half_life", "min_value", "item_pattern", "label_column"),
         inputs=("events",),
