@@ -1,0 +1,102 @@
+"""Cluster, second cluster and confidence of points, given the centroids: for users of a run and new ones alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uicgpu.backends.interface import Backend
+from uicgpu.cluster.distances import chunks, squared_distances
+from uicgpu.errors import InputError
+
+
+@dataclass(frozen=True)
+class Membership:
+    """Which cluster each point belongs to, and how clearly.
+
+    Attributes
+    ----------
+    labels
+        int32 [n], cluster id; -1 for noise that was kept.
+    second_labels
+        int32 [n], the nearest other cluster; the same as ``labels`` when there is only one cluster. For noise that was
+        kept it is the nearest cluster.
+    confidence
+        float32 [n] in [0, 1]: ``(d2 - d1) / d2`` with the distances to the own and to the nearest other centroid. 0
+        means undecided (or a point that lies nearer to another centroid, which density and hierarchical clusters
+        allow), 1 means on its own centroid. Zero vectors (users of whom nothing is known) and kept noise have 0; with
+        one cluster every other point has 1.
+    """
+
+    labels: NDArray[np.int32]
+    second_labels: NDArray[np.int32]
+    confidence: NDArray[np.float32]
+
+
+def assign_points(vectors: NDArray[Any], centroids: NDArray[Any], backend: Backend) -> Membership:
+    """Place points in the cluster with the nearest centroid (ties to the lowest id), without a refit.
+
+    Parameters
+    ----------
+    vectors
+        [n, d] finite numbers, used as float32.
+    centroids
+        [k, d], k >= 1.
+
+    Raises
+    ------
+    InputError
+        If the numbers of dimensions differ, or a vector holds NaN or infinity.
+    """
+    points = check_vectors(vectors)
+    if centroids.ndim != 2 or centroids.shape[0] == 0 or points.shape[1] != centroids.shape[1]:
+        raise InputError(
+            f"vectors have shape {points.shape}, centroids {centroids.shape}",
+            fix="pass vectors from the same encoder and the same numeric_weight as the run's",
+        )
+    return place(points.astype(np.float32, copy=False), centroids.astype(np.float32, copy=False), backend)
+
+
+def place(
+    points: NDArray[np.float32],
+    centroids: NDArray[np.float32],
+    backend: Backend,
+    labels: NDArray[np.int32] | None = None,
+) -> Membership:
+    """Membership of checked points; ``labels`` fixes the own cluster (-1: noise to keep) where it is known."""
+    nearest = backend.assign(backend.to_device(points), backend.to_device(centroids))
+    if labels is None:
+        own, second = nearest.labels, nearest.second_labels
+    else:
+        own = labels.astype(np.int32)
+        second = np.where(nearest.labels == own, nearest.second_labels, nearest.labels).astype(np.int32)
+    if centroids.shape[0] == 1:
+        confidence = np.ones(points.shape[0], np.float64)
+    else:
+        d1 = np.sqrt(squared_distances(points, centroids, np.maximum(own, 0), backend))
+        d2 = np.sqrt(squared_distances(points, centroids, second, backend))
+        confidence = np.clip((d2 - d1) / np.where(d2 > 0, d2, 1.0), 0.0, 1.0)
+    confidence[(own < 0) | ~points.any(axis=1)] = 0.0
+    return Membership(own, second, confidence.astype(np.float32))
+
+
+def check_vectors(vectors: NDArray[Any]) -> NDArray[Any]:
+    """Return ``vectors`` if they are a non-empty table of finite real numbers, else raise :class:`InputError`."""
+    if vectors.ndim != 2 or vectors.shape[0] == 0 or vectors.shape[1] == 0 or vectors.dtype.kind not in "fiub":
+        raise InputError(
+            f"vectors have shape {vectors.shape} and type {vectors.dtype}",
+            fix="pass a table of numbers: one row per user, at least one row and one column",
+        )
+    if vectors.dtype.kind == "f":
+        for part in chunks(vectors.shape[0]):
+            bad = ~np.isfinite(vectors[part]).all(axis=1)
+            if bad.any():
+                raise InputError(
+                    "vectors contain NaN or infinity",
+                    where=f"row {part.start + int(np.flatnonzero(bad)[0])}",
+                    fix="remove or repair these rows",
+                )
+    return vectors

@@ -1,0 +1,190 @@
+"""From vectors and settings to a clustering: the one function that the pipeline calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uicgpu.backends.interface import Backend
+from uicgpu.backends.workers import one_blas_thread
+from uicgpu.cluster.assign import Membership, check_vectors, place
+from uicgpu.cluster.choose_k import choose_k
+from uicgpu.cluster.density import NEIGHBOURS, dbscan_labels, hdbscan_labels
+from uicgpu.cluster.distances import cluster_means
+from uicgpu.cluster.hierarchy import hierarchical_labels
+from uicgpu.cluster.lloyd import Advance
+from uicgpu.cluster.precision import Frame
+from uicgpu.cluster.starts import fit_kmeans
+from uicgpu.randomness import seed_of
+from uicgpu.settings import Settings
+from uicgpu.vocabulary import NOISE
+
+SMALLEST_CLUSTER: Final = 5
+SMALLEST_SHARE: Final = 0.01
+"""Default ``min_cluster_size``: 1 % of the users, at least 5."""
+
+
+@dataclass(frozen=True)
+class Clustering(Membership):
+    """Clusters of all points; ids ascend with falling size, equal sizes by the lowest member.
+
+    Attributes
+    ----------
+    labels, second_labels, confidence
+        See :class:`uicgpu.cluster.assign.Membership`.
+    centroids
+        float32 [k, d], means of the members. KMeans: the centroids of the final assignment, equal to the means once no
+        label changes. Density algorithms: means of the points inside the dense regions, before noise is assigned.
+    algorithm
+        Name of the algorithm.
+    facts
+        What the algorithm did, ready for JSON: ``k``, ``k_requested``, ``noise`` (points that a density algorithm left
+        out), ``notes`` (sentences), and the algorithm's own entries.
+    """
+
+    centroids: NDArray[np.float32]
+    algorithm: str
+    facts: dict[str, Any]
+
+
+def cluster_vectors(
+    vectors: NDArray[Any], settings: Settings, backend: Backend, advance: Advance | None = None
+) -> Clustering:
+    """Cluster ``vectors`` [n, d] by the algorithm of the settings.
+
+    Rows must come in a fixed order (sorted by user id): equal distances and random samples refer to it.
+
+    Parameters
+    ----------
+    vectors
+        Finite numbers of any float or integer type; float32 is used as it is.
+    settings
+        ``algorithm``, ``k``, ``min_cluster_size``, ``min_samples``, ``eps``, ``linkage``, ``noise`` and ``seed`` count.
+    advance
+        Called with the number of points placed after each pass over (a sample of) the points.
+
+    Raises
+    ------
+    InputError
+        For no vectors, or NaN or infinity among them (with the row).
+    """
+    frame = Frame.of(check_vectors(vectors))
+    points = frame.inward(vectors)
+    facts: dict[str, Any] = {"notes": []}
+    with one_blas_thread():
+        labels, centroids = _run(points, settings, backend, facts, advance)
+        sizes = np.bincount(labels[labels >= 0], minlength=centroids.shape[0])
+        order, labels = order_by_size(labels, sizes)
+        centroids = centroids[order]
+        fixed = None if settings.algorithm == "kmeans" else labels
+        member = place(points, centroids, backend, fixed)
+    facts |= {"k": int(centroids.shape[0]), "k_requested": settings.k}
+    return Clustering(
+        member.labels,
+        member.second_labels,
+        member.confidence,
+        frame.outward(centroids).astype(np.float32),
+        settings.algorithm,
+        facts,
+    )
+
+
+def order_by_size(labels: NDArray[np.int32], sizes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return old ids in their new order (size descending, then lowest member) and the renumbered labels."""
+    first = np.full(sizes.size, labels.size, np.int64)
+    np.minimum.at(first, labels[labels >= 0], np.flatnonzero(labels >= 0))
+    order = np.lexsort((first, -sizes))
+    renumber = np.empty(sizes.size + 1, np.int32)
+    renumber[order] = np.arange(sizes.size, dtype=np.int32)
+    renumber[-1] = NOISE
+    return order, renumber[labels]
+
+
+def _run(
+    points: NDArray[np.float32], settings: Settings, backend: Backend, facts: dict[str, Any], advance: Advance | None
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Labels (-1 only for noise that is kept) and centroids, ids as the algorithm numbered them."""
+    facts["noise"] = 0
+    if settings.algorithm in ("hdbscan", "dbscan"):
+        return _density(points, settings, backend, facts)
+    k = _number(points, settings, backend, facts, advance)
+    seed = seed_of(settings.seed, "cluster")
+    if settings.algorithm == "kmeans":
+        fit = fit_kmeans(points, k, seed, backend, advance=advance)
+        found = int(fit.lloyd.centroids.shape[0])
+        if found < k:
+            facts["notes"].append(f"only {found} clusters: no more than {found} users differ from each other")
+        facts |= {
+            "inertia": fit.lloyd.inertia,
+            "iterations": fit.lloyd.iterations,
+            "converged": fit.lloyd.converged,
+            "empty_clusters_reseeded": fit.lloyd.reseeded,
+            "starts": fit.starts,
+            "start_sample": fit.sample,
+        }
+        return fit.labels, fit.lloyd.centroids
+    labels, told = hierarchical_labels(points, k, settings.linkage, seed, backend, advance)
+    facts |= told
+    if told["micro_clusters"] is not None:
+        facts["notes"].append(
+            f"the tree was built over {told['micro_clusters']} KMeans micro-clusters: "
+            f"{points.shape[0]} users are too many for all pairwise distances"
+        )
+    _, compact = np.unique(labels, return_inverse=True)
+    labels = compact.astype(np.int32)
+    return labels, cluster_means(points, labels, int(labels.max()) + 1, backend).astype(np.float32)
+
+
+def _number(
+    points: NDArray[np.float32], settings: Settings, backend: Backend, facts: dict[str, Any], advance: Advance | None
+) -> int:
+    wanted = settings.k
+    if wanted == "auto":
+        k, table = choose_k(points, seed_of(settings.seed, "cluster/choose-k"), backend, advance)
+        facts["k_grid"] = table
+        if not table:
+            facts["notes"].append(f"one cluster: {points.shape[0]} users are too few, or too alike, to choose a number")
+        return k
+    if wanted < 1:
+        facts["notes"].append(f"1 cluster instead of {wanted}")
+        return 1
+    if wanted > points.shape[0]:
+        facts["notes"].append(f"{points.shape[0]} clusters instead of {wanted}: there are no more users")
+    return int(min(wanted, points.shape[0]))
+
+
+def _density(
+    points: NDArray[np.float32], settings: Settings, backend: Backend, facts: dict[str, Any]
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    if settings.algorithm == "hdbscan":
+        smallest = settings.min_cluster_size or max(SMALLEST_CLUSTER, int(np.ceil(SMALLEST_SHARE * points.shape[0])))
+        labels, probabilities, told = hdbscan_labels(points, backend, smallest, settings.min_samples)
+        inside = probabilities[labels >= 0]
+        told["mean_probability"] = float(inside.mean(dtype=np.float64)) if inside.size else None
+    else:
+        labels, told = dbscan_labels(points, backend, settings.eps, settings.min_samples or NEIGHBOURS)
+    facts |= told
+    if told["dimensions"] < points.shape[1]:
+        facts["notes"].append(
+            f"density was measured on {told['dimensions']} principal axes of {points.shape[1]} dimensions "
+            f"({told['variance_kept']:.0%} of the variance)"
+        )
+    noise = labels < 0
+    facts["noise"] = int(noise.sum())
+    if noise.all():
+        facts["notes"].append("no dense region was found: all users form one cluster")
+        labels = np.zeros(points.shape[0], np.int32)
+        return labels, cluster_means(points, labels, 1, backend).astype(np.float32)
+    _, compact = np.unique(labels[~noise], return_inverse=True)
+    labels = labels.astype(np.int32)
+    labels[~noise] = compact.astype(np.int32)
+    centroids = cluster_means(points, labels, int(labels.max()) + 1, backend).astype(np.float32)
+    if centroids.shape[0] == 1:
+        facts["notes"].append("all dense users hang together in one region: one cluster")
+    if noise.any() and settings.noise == "assign":
+        facts["notes"].append(f"{facts['noise']} users outside dense regions were assigned to the nearest cluster")
+        labels[noise] = place(points[noise], centroids, backend).labels
+    return labels, centroids

@@ -1,0 +1,198 @@
+"""Clusters as dense regions: HDBSCAN and DBSCAN, after a reduction to a few principal axes."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.utils.validation import validate_data
+
+from uicgpu.backends.interface import Backend
+from uicgpu.cluster.parameters import check_integer, check_number
+from uicgpu.cluster.precision import Frame
+from uicgpu.cluster.reduce import reduce_points
+from uicgpu.randomness import generator
+from uicgpu.vocabulary import NOISE
+
+COMPONENTS: Final = 15
+"""Principal axes kept before a density estimate."""
+MOST_COMPONENTS: Final = 30
+"""Beyond this many columns exact HDBSCAN libraries turn approximate."""
+NEIGHBOURS: Final = 10
+"""Default ``min_samples``: a point is dense when it has this many points, itself included, close by."""
+KNEE_SAMPLE: Final = 2000
+
+
+class HDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]
+    """HDBSCAN: clusters that persist over many density levels; points outside all of them are noise.
+
+    Parameters
+    ----------
+    min_cluster_size : int
+        Smallest group that counts as a cluster.
+    min_samples : int or None
+        Size of the neighbourhood behind the density of a point, **the point itself included** (as in scikit-learn; the
+        hdbscan package and cuML do not count it). None means ``min(min_cluster_size, 10)``.
+    components : int
+        Wider input is projected on so many principal axes first, at most 30.
+    device, threads
+        As in :class:`uicgpu.cluster.KMeans`.
+
+    Attributes
+    ----------
+    labels_ : int32 ndarray [n_samples]
+        Cluster ids from 0; -1 is noise.
+    probabilities_ : float32 ndarray [n_samples]
+        Strength of membership in [0, 1]; 0 for noise.
+    facts_ : dict
+        Dimensions used, variance kept, ``min_samples``.
+    """
+
+    def __init__(
+        self,
+        min_cluster_size: int = 5,
+        *,
+        min_samples: int | None = None,
+        components: int = COMPONENTS,
+        device: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        self.min_cluster_size = min_cluster_size
+        self.min_samples = min_samples
+        self.components = components
+        self.device = device
+        self.threads = threads
+
+    def fit(self, X: Any, y: Any = None) -> HDBSCAN:
+        """Cluster ``X`` [n_samples, n_features]."""
+        check_integer("min_cluster_size", self.min_cluster_size, 2)
+        if self.min_samples is not None:
+            check_integer("min_samples", self.min_samples, 2)
+        points = _points(self, X)
+        self.labels_, self.probabilities_, self.facts_ = hdbscan_labels(
+            points, _backend(self), self.min_cluster_size, self.min_samples, self.components
+        )
+        return self
+
+
+class DBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]
+    """DBSCAN: points with enough neighbours within ``eps``, and what they reach, form clusters; the rest is noise.
+
+    Parameters
+    ----------
+    eps : float or None
+        Radius. None reads it off the data: distances to the ``min_samples``-th neighbour, sorted, rise slowly inside
+        clusters and steeply outside; the radius is where that curve is farthest below its chord.
+    min_samples : int
+        Neighbours within ``eps``, the point itself included, that make a point a core point.
+    components : int
+        Wider input is projected on so many principal axes first, at most 30.
+    device, threads
+        As in :class:`uicgpu.cluster.KMeans`.
+
+    Attributes
+    ----------
+    labels_ : int32 ndarray [n_samples]
+        Cluster ids from 0; -1 is noise.
+    eps_ : float
+        The radius used.
+    facts_ : dict
+        Dimensions used, variance kept, ``eps`` and ``min_samples``.
+    """
+
+    def __init__(
+        self,
+        eps: float | None = None,
+        *,
+        min_samples: int = NEIGHBOURS,
+        components: int = COMPONENTS,
+        device: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        self.eps = eps
+        self.min_samples = min_samples
+        self.components = components
+        self.device = device
+        self.threads = threads
+
+    def fit(self, X: Any, y: Any = None) -> DBSCAN:
+        """Cluster ``X`` [n_samples, n_features]."""
+        check_integer("min_samples", self.min_samples, 2)
+        given = None if self.eps is None else check_number("eps", self.eps, positive=True)
+        points = _points(self, X)
+        scale = 2.0**self._frame.exponent
+        eps = None if given is None else given * scale
+        self.labels_, self.facts_ = dbscan_labels(points, _backend(self), eps, self.min_samples, self.components)
+        self.eps_ = self.facts_["eps"] = self.facts_["eps"] / scale
+        return self
+
+
+def hdbscan_labels(
+    points: NDArray[np.float32],
+    backend: Backend,
+    min_cluster_size: int,
+    min_samples: int | None = None,
+    components: int = COMPONENTS,
+) -> tuple[NDArray[np.int32], NDArray[np.float32], dict[str, Any]]:
+    """Labels (-1: noise), probabilities and facts of HDBSCAN; see :class:`HDBSCAN` for the parameters."""
+    neighbours = min(min_cluster_size, NEIGHBOURS) if min_samples is None else min_samples
+    reduced, facts = reduce_points(points, components, backend)
+    facts |= {"min_cluster_size": min_cluster_size, "min_samples": neighbours}
+    if points.shape[0] < max(min_cluster_size, neighbours + 1):
+        return np.full(points.shape[0], NOISE, np.int32), np.zeros(points.shape[0], np.float32), facts
+    labels, probabilities = backend.hdbscan(reduced, min_cluster_size, neighbours)
+    return labels, probabilities, facts
+
+
+def dbscan_labels(
+    points: NDArray[np.float32],
+    backend: Backend,
+    eps: float | None = None,
+    min_samples: int = NEIGHBOURS,
+    components: int = COMPONENTS,
+) -> tuple[NDArray[np.int32], dict[str, Any]]:
+    """Labels (-1: noise) and facts of DBSCAN; see :class:`DBSCAN` for the parameters."""
+    reduced, facts = reduce_points(points, components, backend)
+    radius = knee_radius(reduced, min_samples) if eps is None else eps
+    facts |= {"eps": float(radius), "eps_from": "knee" if eps is None else "given", "min_samples": min_samples}
+    return backend.dbscan(reduced, radius, min_samples), facts
+
+
+def knee_radius(points: NDArray[np.float32], min_samples: int) -> float:
+    """Radius at the knee of the k-distance curve of (a fixed random sample of at most 2,000) points.
+
+    The k-distance is the distance to the ``min_samples``-th nearest of all points, the point itself counted. The knee
+    is the point of the sorted curve that is farthest below the chord from its first to its last value.
+    """
+    rows = points.shape[0]
+    asked = points
+    if rows > KNEE_SAMPLE:
+        asked = points[np.sort(generator(0, "cluster/density/knee").choice(rows, KNEE_SAMPLE, replace=False))]
+    nearest = min(min_samples, rows)
+    distances, _ = cKDTree(points).query(asked, k=[nearest])
+    curve = np.sort(distances[:, 0])
+    span = curve[-1] - curve[0]
+    radius = curve[-1]
+    if span > 0:
+        chord = np.linspace(0.0, 1.0, curve.size)
+        radius = curve[int(np.argmax(chord - (curve - curve[0]) / span))]
+    if radius > 0:
+        return float(radius)
+    positive = curve[curve > 0]
+    return float(positive[0]) if positive.size else float(np.finfo(np.float32).tiny)
+
+
+def _points(estimator: Any, X: Any) -> NDArray[np.float32]:
+    check_integer("components", estimator.components, 1, MOST_COMPONENTS)
+    X = validate_data(estimator, X, dtype=(np.float32, np.float64), order="C", accept_large_sparse=False)
+    estimator._frame = Frame.of(X)
+    return estimator._frame.inward(X)  # type: ignore[no-any-return]
+
+
+def _backend(estimator: Any) -> Backend:
+    from uicgpu.backends import choose_backend
+
+    return choose_backend(estimator.device, estimator.threads)

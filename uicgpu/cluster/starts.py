@@ -1,0 +1,77 @@
+"""KMeans for the pipeline: several starts compared on a sample, the best one refined on everybody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uicgpu.backends.interface import Backend
+from uicgpu.cluster.lloyd import Advance, Lloyd, lloyd
+from uicgpu.cluster.seeding import plus_plus
+from uicgpu.randomness import generator
+
+STARTS: Final = 5
+"""k-means++ starts that are compared."""
+START_SAMPLE: Final = 10_000
+"""Rows on which the starts are compared."""
+START_ITERATIONS: Final = 50
+FINAL_ITERATIONS: Final = 300
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Best of several starts; ``centroids`` and ``assignment`` have no empty cluster."""
+
+    lloyd: Lloyd
+    starts: int
+    sample: int
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """int32 [n]."""
+        return self.lloyd.assignment.labels
+
+
+def fit_kmeans(
+    points: NDArray[np.float32],
+    clusters: int,
+    seed: int,
+    backend: Backend,
+    *,
+    weights: NDArray[np.float64] | None = None,
+    starts: int = STARTS,
+    iterations: int = FINAL_ITERATIONS,
+    advance: Advance | None = None,
+) -> Fit:
+    """Cluster ``points`` [n, d] into at most ``clusters`` groups, 1 <= clusters <= n.
+
+    Starts are compared by inertia on a random sample of at most 10,000 rows (the earlier start wins a tie); the
+    winner's centroids start the run over all rows, which ends when no label changes any more (or after
+    ``iterations``). Clusters that stay empty because fewer than ``clusters`` points are distinct are dropped.
+    """
+    rows = points.shape[0]
+    chosen = np.arange(rows)
+    if rows > START_SAMPLE:
+        chosen = np.sort(generator(seed, "cluster/kmeans/sample").choice(rows, START_SAMPLE, replace=False))
+        if weights is not None and (weights[chosen] > 0).sum() < clusters:
+            chosen = np.arange(rows)
+    sample = points if chosen.size == rows else points[chosen]
+    mass = None if weights is None else weights[chosen]
+    best: Lloyd | None = None
+    for start in range(1 if clusters == 1 else starts):
+        rng = generator(seed, f"cluster/kmeans/start/{start}")
+        seeds = plus_plus(sample, clusters, rng, backend, mass)
+        limit = min(START_ITERATIONS, iterations)
+        run = lloyd(sample, sample[seeds], backend, weights=mass, max_iter=limit, advance=advance)
+        if best is None or run.inertia < best.inertia:
+            best = run
+    assert best is not None
+    if chosen.size < rows or not best.converged:
+        best = lloyd(points, best.centroids, backend, weights=weights, max_iter=iterations, advance=advance)
+    filled = np.unique(best.assignment.labels)
+    if filled.size < best.centroids.shape[0]:
+        best = lloyd(points, best.centroids[filled], backend, weights=weights, max_iter=iterations, advance=advance)
+    return Fit(best, 1 if clusters == 1 else starts, int(chosen.size))
