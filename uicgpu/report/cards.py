@@ -1,0 +1,212 @@
+"""Clusters: one card each, from ``profiles.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from uicgpu.profiles.privacy import MINIMUM_CLUSTER_SIZE
+from uicgpu.report import numbers
+from uicgpu.report.artefacts import RunArtefacts
+from uicgpu.report.catalogue import Words
+from uicgpu.vocabulary import NOISE
+
+COLOURS: Final = 10
+"""Colours of the palette (style.css and report.js hold them for both themes); larger ids take them again in turn."""
+MOST_CARDS: Final = 200
+"""More clusters than this are listed in a table."""
+OPEN_CARDS: Final = 24
+"""Cards after these are folded away."""
+TERMS_SHOWN: Final = 10
+ITEMS_SHOWN: Final = 5
+CATEGORIES_SHOWN: Final = 6
+ENTRIES_SHOWN: Final = 4
+
+
+def colour_of(cluster: int) -> int:
+    """Number of a cluster's colour; -1 for users without a cluster (grey)."""
+    return cluster % COLOURS if cluster != NOISE else -1
+
+
+def cluster_section(run: RunArtefacts, words: Words) -> dict[str, Any]:
+    """Cards of the largest clusters, rows of the rest, and the strip of shares."""
+    ordered = sorted(
+        run.profiles, key=lambda profile: (profile["cluster"] == NOISE, -profile["size"], profile["cluster"])
+    )
+    cards = [_card(profile, words) for profile in ordered]
+    return {
+        "open": cards[:OPEN_CARDS],
+        "folded": cards[OPEN_CARDS:MOST_CARDS],
+        "rows": cards[MOST_CARDS:],
+        "legend": cards,
+        "strip": [
+            {"cluster": card["cluster"], "colour": card["colour"], "name": card["name"], "share": card["share"]}
+            | {"width": round(100 * profile["share"], 3)}
+            for card, profile in zip(cards, ordered, strict=True)
+            if profile["share"] > 0
+        ],
+        "suppressed": sum(bool(profile.get("suppressed")) for profile in ordered),
+        "minimum": MINIMUM_CLUSTER_SIZE,
+        "repeats": len(cards) > COLOURS,
+    }
+
+
+def _card(profile: Mapping[str, Any], words: Words) -> dict[str, Any]:
+    suppressed = bool(profile.get("suppressed"))
+    terms = [] if suppressed else profile.get("terms") or []
+    heaviest = max((term["weight"] for term in terms), default=0.0) or 1.0
+    items = [] if suppressed else profile.get("exemplar_items") or []
+    categories = [] if suppressed else profile.get("categories") or []
+    widest = max((max(entry["share"], entry["base_share"]) for entry in categories), default=0.0)
+    searched = [
+        profile["name"],
+        *(term["term"] for term in terms),
+        *(entry["category"] for entry in categories),
+        *(item["text"] for item in items),
+    ]
+    return {
+        "cluster": profile["cluster"],
+        "colour": colour_of(profile["cluster"]),
+        "name": profile["name"],
+        "size": words("cards.fewer", minimum=MINIMUM_CLUSTER_SIZE) if suppressed else numbers.count(profile["size"]),
+        "share": numbers.percent(profile["share"]),
+        "hover": words(
+            "map.hover",
+            name=profile["name"],
+            size=words("cards.suppressed_size")
+            if suppressed
+            else words("map.users", users=numbers.count(profile["size"])),
+        ),
+        "suppressed": suppressed,
+        "search": " ".join(searched).casefold()[:1500],
+        "terms": [
+            {
+                "term": term["term"],
+                "step": min(4, 1 + int(3.6 * (term["weight"] / heaviest) ** 1.5)),
+                "title": words(
+                    "cards.term_title", lift=numbers.times(term["lift"]), users=numbers.count(term["users"])
+                ),
+            }
+            for term in terms[:TERMS_SHOWN]
+        ],
+        "items": [
+            {
+                "text": item["text"],
+                "share": numbers.percent(item["share"]) if item["share"] else None,
+                "base": numbers.percent(item["base_share"]),
+                "central": item["why"] == "central",
+            }
+            for item in items[:ITEMS_SHOWN]
+        ],
+        "categories": [_bar(entry, "category", widest) for entry in categories[:CATEGORIES_SHOWN]],
+        "apart": _apart(profile.get("nearest"), words),
+        "facts": [] if suppressed else _facts(profile, words),
+        "mixes": [] if suppressed else _mixes(profile, words),
+    }
+
+
+def _bar(entry: Mapping[str, Any], name: str, widest: float) -> dict[str, Any]:
+    lift = entry.get("lift")
+    return {
+        "label": entry[name],
+        "share": numbers.percent(entry["share"]),
+        "base": numbers.percent(entry["base_share"]),
+        "lift": numbers.times(lift),
+        "more": lift is not None and lift >= 1.1,
+        "width": numbers.within(entry["share"], 0.0, widest),
+        "mark": numbers.within(entry["base_share"], 0.0, widest),
+    }
+
+
+def _apart(nearest: Mapping[str, Any] | None, words: Words) -> list[str]:
+    """Sentences that compare a cluster with its neighbour."""
+    if not nearest:
+        return []
+    sentences = [words("apart.nearest", name=nearest["name"])]
+    shares = [
+        words(
+            "apart.category",
+            category=entry["category"],
+            here=numbers.percent(entry["share"]),
+            there=numbers.percent(entry["other_share"]),
+        )
+        for entry in sorted(
+            nearest.get("categories", [])[:2],
+            key=lambda entry: (entry["other_share"] - entry["share"], entry["category"]),
+        )
+    ]
+    if shares:
+        sentences.append(words("apart.categories", shares=words.listed(shares)))
+    if nearest.get("terms"):
+        sentences.append(words("apart.terms", terms=words.listed(nearest["terms"][:3])))
+    if nearest.get("other_terms"):
+        sentences.append(words("apart.other_terms", terms=words.listed(nearest["other_terms"][:3])))
+    return sentences
+
+
+def _facts(profile: Mapping[str, Any], words: Words) -> list[dict[str, str]]:
+    events = (profile.get("activity") or {}).get("events")
+    recency = profile.get("recency")
+    facts = []
+    if events:
+        facts.append(_fact(words, "events", events["median"], events["base_median"], numbers.figure))
+    if recency:
+        facts.append(_fact(words, "recency", recency["median"], recency["base_median"], numbers.figure))
+    facts += [
+        {
+            "label": words(f"fact.{name}"),
+            "value": numbers.figure(profile.get(name), 2),
+            "base": "",
+            "about": words(f"fact.{name}.about"),
+        }
+        for name in ("confidence", "silhouette")
+        if profile.get(name) is not None
+    ]
+    return facts
+
+
+def _fact(words: Words, name: str, value: Any, base: Any, write: Any) -> dict[str, str]:
+    return {
+        "label": words(f"fact.{name}"),
+        "value": write(value),
+        "base": words("fact.base", value=write(base)),
+        "about": words(f"fact.{name}.about"),
+    }
+
+
+def _mixes(profile: Mapping[str, Any], words: Words) -> list[dict[str, Any]]:
+    """Kinds, parts of the day, attributes and other numbers, each beside the figure for all users."""
+    mixes: list[tuple[str, Sequence[Mapping[str, Any]], str]] = []
+    if len(profile.get("kinds") or []) > 1:
+        mixes.append((words("mix.kinds"), profile["kinds"], "kind"))
+    for name, entries in sorted((profile.get("mixes") or {}).items()):
+        named = [{**entry, "value": words.named("part", entry["value"])} for entry in entries]
+        if named:
+            mixes.append((words.named("mix", name), named, "value"))
+    numbers_told: list[tuple[str, Mapping[str, Any]]] = [
+        (words.named("behaviour", name), entry) for name, entry in sorted((profile.get("behaviour") or {}).items())
+    ]
+    for name, attribute in sorted((profile.get("attributes") or {}).items()):
+        if attribute["kind"] == "mix":
+            mixes.append((name, attribute["values"], "value"))
+        else:
+            numbers_told.append((name, attribute))
+    told: list[dict[str, Any]] = []
+    for title, entries, key in mixes:
+        widest = max(max(entry["share"], entry["base_share"]) for entry in entries)
+        told.append({"title": title, "bars": [_bar(entry, key, widest) for entry in entries[:ENTRIES_SHOWN]]})
+    if numbers_told:
+        told.append(
+            {
+                "title": words("mix.numbers"),
+                "rows": [
+                    {
+                        "label": label,
+                        "value": numbers.figure(entry["mean"]),
+                        "base": words("fact.base", value=numbers.figure(entry["base_mean"])),
+                    }
+                    for label, entry in numbers_told
+                ],
+            }
+        )
+    return told

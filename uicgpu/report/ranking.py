@@ -1,0 +1,229 @@
+"""Recommendations: how each method ranked what people chose next, and what a few users would see."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import polars as pl
+
+from uicgpu.profiles.privacy import MINIMUM_CLUSTER_SIZE, snippet
+from uicgpu.report import numbers
+from uicgpu.report.artefacts import RunArtefacts
+from uicgpu.report.catalogue import Words
+from uicgpu.report.scores import BASELINE, Estimate
+from uicgpu.vocabulary import Column
+
+EXAMPLE_USERS: Final = 4
+HISTORY_SHOWN: Final = 5
+RECOMMENDED_SHOWN: Final = 5
+MOST_COLUMNS: Final = 4
+ABLATION_PAIRS: Final = (("real", "none"), ("real", "random"))
+
+
+def verdict(run: RunArtefacts, words: Words) -> str:
+    """One sentence on the best method; "better" is said only when the paired interval excludes 0."""
+    best, metric = run.scores.best, run.scores.metric
+    if best is None or metric is None:
+        return words("verdict.none")
+    name, label = words.named("method", best), words.named("metric", metric)
+    if best == BASELINE:
+        return words("verdict.baseline", metric=label)
+    difference = run.scores.difference(best, BASELINE, metric)
+    if difference is None or not difference.bounded:
+        return words("verdict.unpaired", method=name, metric=label)
+    key = {1: "verdict.better", 0: "verdict.open", -1: "verdict.worse"}[difference.sign]
+    return words(
+        key,
+        method=name,
+        metric=label,
+        difference=numbers.signed(difference.value),
+        low=numbers.signed(difference.low),
+        high=numbers.signed(difference.high),
+    )
+
+
+def ranking_section(run: RunArtefacts, words: Words) -> dict[str, Any]:
+    """Method table with intervals, paired differences, and examples."""
+    scores, metric = run.scores, run.scores.metric
+    section: dict[str, Any] = {
+        "verdict": verdict(run, words),
+        "examples": _examples(run, words),
+        "rows": [],
+        "metric": words.named("metric", metric) if metric else None,
+        "users": numbers.count(scores.plain.get("evaluation.users")),
+        "split": words.named("split", scores.texts.get("evaluation.split", "none")),
+        "evaluated": bool(scores.ranking),
+        "others": [],
+    }
+    if metric is None:
+        return section
+    others = _other_metrics(run, metric)
+    section["others"] = [words.named("metric", name) for name in others]
+    ordered = sorted(
+        (name for name in scores.ranking if metric in scores.ranking[name]),
+        key=lambda name: (-scores.ranking[name][metric].value, name),
+    )
+    highest = max(_top(scores.ranking[name][metric]) for name in ordered)
+    differences = {name: scores.difference(name, BASELINE, metric) for name in ordered}
+    bounds = [
+        bound
+        for entry in differences.values()
+        if entry
+        for bound in (entry.value, entry.low, entry.high)
+        if bound is not None
+    ]
+    low, high = min([0.0, *bounds]), max([0.0, *bounds])
+    for name in ordered:
+        estimate, difference = scores.ranking[name][metric], differences[name]
+        section["rows"].append(
+            {
+                "name": words.named("method", name),
+                "about": words(f"about.{name}") if f"about.{name}" in words else None,
+                "best": name == scores.best,
+                "baseline": name == BASELINE,
+                "value": numbers.figure(estimate.value),
+                "range": _range(estimate, 0.0, highest),
+                "interval": _interval(estimate, words, signed=False),
+                "difference": numbers.signed(difference.value) if difference else None,
+                "difference_range": _range(difference, low, high) if difference else None,
+                "difference_interval": _interval(difference, words, signed=True) if difference else None,
+                "sign": difference.sign if difference else 0,
+                "zero": numbers.within(0.0, low, high),
+                "others": [
+                    numbers.figure(scores.ranking[name][other].value if other in scores.ranking[name] else None)
+                    for other in others
+                ],
+            }
+        )
+    return section
+
+
+def ablation_sentences(run: RunArtefacts, words: Words) -> list[str]:
+    """Do the clusters help? Real clusters against none and against random groups of the same sizes."""
+    sentences = []
+    for first, second in ABLATION_PAIRS:
+        metrics = run.scores.ablation.get((first, second), {})
+        metric = run.scores.metric if run.scores.metric in metrics else next(iter(sorted(metrics)), None)
+        if metric is None:
+            continue
+        estimate = metrics[metric]
+        if estimate.value == estimate.low == estimate.high == 0:
+            return [words("ablation.unused")]
+        sign = {1: "helps", 0: "open", -1: "hurts"}[estimate.sign] if estimate.bounded else "open"
+        sentences.append(
+            words(
+                f"ablation.{first}_{second}.{sign}",
+                metric=words.named("metric", metric),
+                difference=numbers.signed(estimate.value),
+                interval=_interval(estimate, words, signed=True),
+            )
+        )
+    return sentences
+
+
+def _interval(estimate: Estimate, words: Words, *, signed: bool) -> str:
+    if estimate.low is None or estimate.high is None:
+        return words("interval.missing")
+    write = numbers.signed if signed else numbers.figure
+    return words("interval.range", low=write(estimate.low), high=write(estimate.high))
+
+
+def _top(estimate: Estimate) -> float:
+    return estimate.value if estimate.high is None else max(estimate.value, estimate.high)
+
+
+def _range(estimate: Estimate, low: float, high: float) -> dict[str, float]:
+    """Positions in percent of a bar's start, end and middle between ``low`` and ``high``."""
+    start = estimate.value if estimate.low is None else estimate.low
+    end = estimate.value if estimate.high is None else estimate.high
+    return {
+        "start": numbers.within(start, low, high),
+        "width": round(numbers.within(end, low, high) - numbers.within(start, low, high), 2),
+        "middle": numbers.within(estimate.value, low, high),
+    }
+
+
+def _other_metrics(run: RunArtefacts, metric: str) -> list[str]:
+    methods = [values for values in run.scores.ranking.values() if metric in values]
+    names = {
+        name
+        for values in methods
+        for name in values
+        if name != metric and 2 * sum(name in other for other in methods) >= len(methods)
+    }
+    cut = metric.partition("@")[2]
+    preferred = [f"{kind}@{cut}" for kind in ("recall", "precision", "coverage", "mrr", "hit_rate", "map")]
+    return [name for name in preferred if name in names][:MOST_COLUMNS]
+
+
+def _examples(run: RunArtefacts, words: Words) -> list[dict[str, Any]]:
+    """A few users of the largest clusters: what they chose, what they would see and why.
+
+    Only history items that enough users share are shown, and users appear under numbers unless raw ids were asked for.
+    """
+    if run.recommendations is None or run.interactions is None or run.items is None or not run.users.height:
+        return []
+    chosen = _example_users(run.users)
+    ids = chosen[Column.USER].to_list()
+    names = dict(zip(run.clusters[Column.CLUSTER].to_list(), run.clusters[Column.NAME].to_list(), strict=True))
+    holders = run.interactions.group_by(Column.ITEM).len("holders")
+    history = (
+        run.interactions.filter(pl.col(Column.USER).is_in(ids))
+        .join(holders, on=Column.ITEM, how="left")
+        .filter(pl.col("holders") >= MINIMUM_CLUSTER_SIZE)
+        .sort([Column.USER, Column.WEIGHT, Column.ITEM], descending=[False, True, False])
+        .collect()
+    )
+    recommended = (
+        run.recommendations.filter(pl.col(Column.USER).is_in(ids) & (pl.col(Column.RANK) <= RECOMMENDED_SHOWN))
+        .sort([Column.USER, Column.RANK])
+        .collect()
+    )
+    texts = _texts(run.items, {*history[Column.ITEM].to_list(), *recommended[Column.ITEM].to_list()})
+    raw = bool(run.setting("raw_ids"))
+    examples = []
+    for number, (user, cluster) in enumerate(zip(ids, chosen[Column.CLUSTER].to_list(), strict=True), start=1):
+        own = history.filter(pl.col(Column.USER) == user)[Column.ITEM].head(HISTORY_SHOWN).to_list()
+        rows = recommended.filter(pl.col(Column.USER) == user)
+        if rows.height:
+            examples.append(
+                {
+                    "name": str(user) if raw else words("examples.user", number=number),
+                    "cluster": names.get(cluster, words("missing")),
+                    "history": [texts.get(item, str(item)) for item in own],
+                    "recommended": [
+                        {
+                            "text": texts.get(row[Column.ITEM], str(row[Column.ITEM])),
+                            "reason": snippet(str(row[Column.REASON] or ""), 160),
+                            "source": words.named("method", str(row[Column.SOURCE] or "")),
+                        }
+                        for row in rows.iter_rows(named=True)
+                    ],
+                }
+            )
+    return examples
+
+
+def _example_users(users: pl.DataFrame) -> pl.DataFrame:
+    """The surest user of each of the largest clusters, among those with a history worth showing; ties by id."""
+    sizes = users.group_by(Column.CLUSTER).len("members")
+    return (
+        users.lazy()
+        .join(sizes.lazy(), on=Column.CLUSTER)
+        .with_columns(pl.col(Column.EVENTS).is_between(4, 60).alias("readable"))
+        .filter(pl.col("members") >= MINIMUM_CLUSTER_SIZE)
+        .sort(
+            ["members", Column.CLUSTER, "readable", Column.CONFIDENCE, Column.USER],
+            descending=[True, False, True, True, False],
+        )
+        .unique(Column.CLUSTER, keep="first", maintain_order=True)
+        .head(EXAMPLE_USERS)
+        .collect()
+    )
+
+
+def _texts(items: pl.DataFrame, wanted: set[Any]) -> dict[Any, str]:
+    """Short texts of the wanted items, their ids where they have no text."""
+    found = items.filter(pl.col(Column.ITEM).is_in(list(wanted)))
+    pairs = zip(found[Column.ITEM].to_list(), found[Column.TEXT].to_list(), strict=True)
+    return {item: snippet(text or "", 90) or str(item) for item, text in pairs}
