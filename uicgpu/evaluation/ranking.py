@@ -1,0 +1,176 @@
+"""Ranking metrics over the full catalogue: what was held out, which of it the list holds, and the numbers.
+
+Every metric is one number per user (float64), so that intervals come from resampling users. With L the list of K items,
+T the user's held-out items, and hit_i = 1 where the i-th item of L is in T:
+
+=============  ==========================================================================
+``precision``  sum of hits / K, always K, also for a shorter list
+``recall``     sum of hits / size of T, not min(K, size of T): the maximum can lie below 1
+``hit_rate``   1 if there is a hit
+``mrr``        1 / rank of the first hit, 0 without one
+``ndcg``       sum of hit_i / log2(i + 1), divided by the same sum for min(K, size of T) hits
+``map``        sum of hit_i x precision at i, divided by min(K, size of T)
+=============  ==========================================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uicgpu.events.interactions import EventTable, Interactions, aggregate
+
+METRICS: Final = (
+    "ndcg@10",
+    "ndcg@20",
+    "recall@10",
+    "recall@20",
+    "precision@10",
+    "hit_rate@10",
+    "mrr@10",
+    "map@10",
+)
+LONGEST_LIST: Final = 20
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Held-out items of some users, in CSR order.
+
+    Attributes
+    ----------
+    users
+        int32 [users], ascending; each has at least one item.
+    offsets, items
+        User ``users[r]`` chose ``items[offsets[r]:offsets[r + 1]]``, ascending, without repetition.
+    seen_removed
+        Held-out pairs that the user had already in the past part: they cannot be recommended and were left out.
+    """
+
+    users: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    items: NDArray[np.int32]
+    seen_removed: int
+
+    def __len__(self) -> int:
+        return int(self.users.size)
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """int64 [users], held-out items per user."""
+        return np.diff(self.offsets)
+
+    def take(self, rows: NDArray[np.int64]) -> Truth:
+        """Return some of the users, by ascending row."""
+        sizes = self.sizes[rows]
+        offsets = np.zeros(rows.size + 1, np.int64)
+        np.cumsum(sizes, out=offsets[1:])
+        entries = np.repeat(self.offsets[rows] - offsets[:-1], sizes) + np.arange(offsets[-1])
+        return Truth(self.users[rows], offsets, self.items[entries], self.seen_removed)
+
+    def unreachable_share(self, known: NDArray[np.bool_]) -> float | None:
+        """Share of the held-out pairs whose item has no event in the past part; they count as misses."""
+        return float(1.0 - known[self.items].mean()) if self.items.size else None
+
+
+def held_out(later: EventTable, past: Interactions, *, keep_seen: bool = False) -> Truth:
+    """Distinct later (user, item) pairs; those already in the past are removed unless ``keep_seen``.
+
+    Users whose held-out items were all seen before drop out.
+    """
+    pairs = aggregate(later)
+    users, items = pairs.users, pairs.items
+    new = np.ones(items.size, np.bool_)
+    if not keep_seen:
+        width = np.int64(max(past.n_items, 1))
+        new = ~np.isin(users * width + items, past.users * width + past.items)
+    users, items = users[new], items[new]
+    present, counts = np.unique(users, return_counts=True)
+    offsets = np.zeros(present.size + 1, np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    return Truth(present.astype(np.int32), offsets, items, int((~new).sum()))
+
+
+def hits_of(lists: NDArray[np.int32], truth: Truth) -> NDArray[np.bool_]:
+    """Whether each item of each list is held out, bool [users, K].
+
+    Parameters
+    ----------
+    lists
+        int32 [users, K], best first, -1 for "no item"; row r belongs to ``truth.users[r]``.
+    """
+    width = np.int64(max(int(lists.max(initial=0)), int(truth.items.max(initial=0))) + 1)
+    rows = np.arange(len(truth), dtype=np.int64)
+    wanted = np.repeat(rows, truth.sizes) * width + truth.items
+    given = rows[:, None] * width + lists
+    # Both sorted by row, then item: a search instead of a users x items table.
+    place = np.searchsorted(wanted, given)
+    found = np.zeros(lists.shape, np.bool_)
+    inside = (place < wanted.size) & (lists >= 0)
+    found[inside] = wanted[place[inside]] == given[inside]
+    return found
+
+
+def ranking_metrics(hits: NDArray[np.bool_], sizes: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    """Compute :data:`METRICS` per user.
+
+    Parameters
+    ----------
+    hits
+        bool [users, K] with K of at least 20, or shorter where the catalogue is.
+    sizes
+        int64 [users], held-out items per user, at least 1.
+    """
+    return {
+        name: _METRIC[name.split("@")[0]](hits[:, : int(name.split("@")[1])], sizes, int(name.split("@")[1]))
+        for name in METRICS
+    }
+
+
+def precision(hits: NDArray[np.bool_], sizes: NDArray[np.int64], k: int) -> NDArray[np.float64]:
+    """Hits / K."""
+    return np.asarray(hits.sum(axis=1) / float(k), np.float64)
+
+
+def recall(hits: NDArray[np.bool_], sizes: NDArray[np.int64], k: int) -> NDArray[np.float64]:
+    """Hits / number of held-out items."""
+    return np.asarray(hits.sum(axis=1) / sizes, np.float64)
+
+
+def hit_rate(hits: NDArray[np.bool_], sizes: NDArray[np.int64], k: int) -> NDArray[np.float64]:
+    """1 if there is a hit."""
+    return np.asarray(hits.any(axis=1), np.float64)
+
+
+def reciprocal_rank(hits: NDArray[np.bool_], sizes: NDArray[np.int64], k: int) -> NDArray[np.float64]:
+    """1 / rank of the first hit."""
+    if hits.shape[1] == 0:
+        return np.zeros(hits.shape[0])
+    return np.where(hits.any(axis=1), 1.0 / (hits.argmax(axis=1) + 1.0), 0.0)
+
+
+def ndcg(hits: NDArray[np.bool_], sizes: NDArray[np.int64], k: int) -> NDArray[np.float64]:
+    """Discounted gain over the best that min(K, held-out items) allows."""
+    discount = 1.0 / np.log2(np.arange(k) + 2.0)
+    ideal = np.cumsum(discount)[np.minimum(sizes, k) - 1]
+    # Element-wise product and sum, not a matrix product: a user's value must not depend on the other rows.
+    return np.asarray((hits * discount[: hits.shape[1]]).sum(axis=1) / ideal, np.float64)
+
+
+def average_precision(hits: NDArray[np.bool_], sizes: NDArray[np.int64], k: int) -> NDArray[np.float64]:
+    """Mean precision at the hits, over min(K, held-out items)."""
+    precisions = hits.cumsum(axis=1) / np.arange(1.0, hits.shape[1] + 1.0)
+    return np.asarray((hits * precisions).sum(axis=1) / np.minimum(sizes, k), np.float64)
+
+
+_METRIC: Final = {
+    "precision": precision,
+    "recall": recall,
+    "hit_rate": hit_rate,
+    "mrr": reciprocal_rank,
+    "ndcg": ndcg,
+    "map": average_precision,
+}

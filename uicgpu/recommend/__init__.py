@@ -1,0 +1,6 @@
+"""Recommendations: arms, their blend, and the ladder for users with little history."""
+
+from uicgpu.recommend.inputs import Catalogue
+from uicgpu.recommend.recommender import Recommender, recommend_all
+
+__all__ = ["Catalogue", "Recommender", "recommend_all"]
