@@ -17,9 +17,9 @@ from uicgpu.version import __version__
 if TYPE_CHECKING:
     from uicgpu.cluster import DBSCAN, HDBSCAN, Hierarchical, KMeans
     from uicgpu.encode import Encoder
-    from uicgpu.evaluate import evaluate
     from uicgpu.interests import InterestPooler
     from uicgpu.pipeline.execute import run
+    from uicgpu.pipeline.finished import evaluate
     from uicgpu.recommend import Recommender
     from uicgpu.runs import Run, open_run
     from uicgpu.settings import Settings
@@ -30,7 +30,7 @@ _HOMES = {
     "Hierarchical": "uicgpu.cluster",
     "KMeans": "uicgpu.cluster",
     "Encoder": "uicgpu.encode",
-    "evaluate": "uicgpu.evaluate",
+    "evaluate": "uicgpu.pipeline.finished",
     "InterestPooler": "uicgpu.interests",
     "Recommender": "uicgpu.recommend",
     "Run": "uicgpu.runs",

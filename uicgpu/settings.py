@@ -20,8 +20,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from uicgpu.errors import SettingsError
 
 ENVIRONMENT_PREFIX = "UICGPU_"
-NOT_SETTINGS = frozenset({"UICGPU_TEST_DATA", "UICGPU_CACHE"})
-"""Variables with our prefix that are not settings: the tests' data folder and the vector cache's folder."""
+NOT_SETTINGS = frozenset({"UICGPU_TEST_DATA", "UICGPU_CACHE", "UICGPU_DEBUG"})
+"""Variables with our prefix that are not settings: the tests' data folder, the cache folder, tracebacks."""
 
 _SIZE_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _SIZE_UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}

@@ -104,3 +104,21 @@ def test_vectors_that_are_no_numbers_are_exit_code_3(tmp_path: Path, capsys: pyt
     for path, told in ((flat, "shape (5,)"), (holes, "row 1"), (tmp_path / "none.npy", "no such file")):
         assert call(["cluster", str(path), "--out", str(tmp_path / "out")]) == 3
         assert told in capsys.readouterr().err
+
+
+def test_a_bug_is_exit_code_1_without_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import uicgpu.pipeline.finished
+
+    def broken(*_: object) -> Path:
+        raise KeyError("surprise")
+
+    monkeypatch.setattr(uicgpu.pipeline.finished, "rebuild_report", broken)
+    assert call(["report", str(tmp_path)]) == 1
+    shown = capsys.readouterr().err
+    assert "unexpected KeyError: 'surprise'" in shown
+    assert "Traceback" not in shown
+    monkeypatch.setenv("UICGPU_DEBUG", "1")
+    with pytest.raises(KeyError):
+        call(["report", str(tmp_path)])

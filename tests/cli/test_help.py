@@ -41,7 +41,9 @@ def test_every_option_is_described(name: str) -> None:
     silent = [
         parameter.name
         for parameter in command_of(name).params
-        if isinstance(parameter, click.Option) and not parameter.help and parameter.name not in {"out_file", "out_folder"}
+        if isinstance(parameter, click.Option)
+        and not parameter.help
+        and parameter.name not in {"out_file", "out_folder"}
     ]
     assert silent == []
 

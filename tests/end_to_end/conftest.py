@@ -61,9 +61,7 @@ def generate(folder: Path, *, shuffled: bool = False) -> Generated:
     events = pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp", "event_type"], orient="row")
     people = pl.DataFrame(users, schema=["user_id", "group", "plan"], orient="row")
     if shuffled:
-        events, items, people = (
-            frame.sample(fraction=1, shuffle=True, seed=3) for frame in (events, items, people)
-        )
+        events, items, people = (frame.sample(fraction=1, shuffle=True, seed=3) for frame in (events, items, people))
     folder.mkdir(parents=True, exist_ok=True)
     generated = Generated(folder / "events.csv", folder / "items.csv", folder / "users.csv")
     events.write_csv(generated.events)

@@ -29,10 +29,10 @@ def command(run_path: Path, out_file: Path, as_json: bool, quiet: bool, verbose:
       uicgpu evaluate run --split user-time --seed 1 --out user-time.json
     """
     check_suffix(out_file, (".json",))
-    from uicgpu.pipeline.finished import evaluate_again
+    from uicgpu.pipeline.finished import evaluate
 
     progress = TerminalProgress(verbosity(quiet, verbose))
-    metrics = evaluate_again(run_path, flags, progress)
+    metrics = evaluate(run_path, flags, progress)
     write_json(out_file, metrics)
     if as_json:
         print_result(metrics, as_json=True)

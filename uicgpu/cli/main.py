@@ -30,6 +30,10 @@ COMMANDS = {
 """Command name → module that defines ``command``. Modules load on demand, so that ``--help`` is instant."""
 
 
+DEBUG_VARIABLE = "UICGPU_DEBUG"
+"""Set to see the traceback of an error that should not have happened."""
+
+
 class CommandGroup(click.Group):
     """Finds commands by name and suggests the nearest for a wrong one."""
 
@@ -77,21 +81,29 @@ def main(arguments: list[str] | None = None) -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    sys.exit(int(call(arguments)))
+    code = int(call(arguments))
+    if code == ExitCode.INTERRUPTED:
+        # An interrupt inside exec() marks the interpreter, which then ends by signal whatever code we return.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def call(arguments: list[str] | None = None) -> ExitCode | int:
     """Run the command line and return the exit code."""
+    try:
+        return _dispatch(arguments)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo("interrupted: run the same command again to go on", err=True)
+        return ExitCode.INTERRUPTED
+
+
+def _dispatch(arguments: list[str] | None) -> ExitCode | int:
     from uicgpu.cli.output import print_error
 
     try:
         result: Any = cli.main(args=arguments, prog_name="uicgpu", standalone_mode=False)
-    except click.exceptions.Abort:
-        click.echo("interrupted: run the same command again to go on", err=True)
-        return ExitCode.INTERRUPTED
-    except KeyboardInterrupt:
-        click.echo("interrupted: run the same command again to go on", err=True)
-        return ExitCode.INTERRUPTED
     except click.UsageError as error:
         error.show()
         return ExitCode.USAGE
@@ -111,6 +123,12 @@ def call(arguments: list[str] | None = None) -> ExitCode | int:
     except OSError as error:
         print_error(_explain(error))
         return ExitCode.OUT_OF_RESOURCES if error.errno == errno.ENOSPC else ExitCode.FAILED
+    except Exception as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        told = f"unexpected {type(error).__name__}: {error}"
+        print_error(UicError(told, fix=f"this is a bug: please report it with what {DEBUG_VARIABLE}=1 shows"))
+        return ExitCode.FAILED
     return result if isinstance(result, int) else ExitCode.DONE
 
 

@@ -17,8 +17,8 @@ _START = re.compile(r"[0-9]+|[A-Za-z]+")
 def odd_items(item_ids: Sequence[str]) -> tuple[str, list[str]] | None:
     """Return the pattern that nearly all ids match and the ids that do not, or None.
 
-    Tried in this order: the most common number of leading digits, any leading digit, a leading letter. Ids that all
-    have one length (ISBN and ASIN mixed) have no odd ones.
+    Tried in this order: the most common number of leading digits, any leading digit, a leading letter (where most ids
+    hold a digit). Ids that all have one length (ISBN and ASIN mixed) have no odd ones.
 
     >>> odd_items([f"{number}A" for number in range(20_000, 20_200)] + ["POST", "M"])
     ('^[0-9]{5}', ['M', 'POST'])
@@ -26,7 +26,9 @@ def odd_items(item_ids: Sequence[str]) -> tuple[str, list[str]] | None:
     if len(item_ids) < FEWEST_ITEMS or len({len(item) for item in item_ids}) == 1:
         return None
     digits = Counter(len(start[0]) for item in item_ids if (start := _START.match(item)) and start[0].isdigit())
-    patterns = ["^[0-9]", "^[A-Za-z]"]
+    patterns = ["^[0-9]"]
+    if 2 * sum(any(letter.isdigit() for letter in item) for item in item_ids) > len(item_ids):
+        patterns.append("^[A-Za-z]")  # only among codes: names may begin with anything
     if digits:
         size = min(digits, key=lambda length: (-digits[length], length))
         patterns.insert(0, f"^[0-9]{{{size}}}")

@@ -125,28 +125,33 @@ def _recommend_anew(
     return with_ids(table, run.users[Column.USER], run.items[Column.ITEM])
 
 
-def evaluate_again(
-    path: str | Path, overrides: Mapping[str, Any] | None = None, progress: Progress | None = None
+def evaluate(
+    run: Run | str | Path, overrides: Mapping[str, Any] | None = None, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Evaluate the data of a finished run with other settings (split, seed, resamples …).
+    """Evaluate the data of a finished run again, perhaps with other settings (split, seed, resamples …).
+
+    Parameters
+    ----------
+    run
+        The run, or its folder.
+    overrides
+        Settings that differ from the run's own: ``{"split": "user-time"}``.
 
     Returns
     -------
     dict
         Flat figures as in ``metrics.json``: ranking figures anew, cluster figures of the run.
     """
-    from uicgpu.evaluate import evaluate
+    from uicgpu.evaluation import EVALUATION_STEPS
+    from uicgpu.evaluation import evaluate as evaluate_events
 
-    run = open_run(path)
+    run = run if isinstance(run, Run) else open_run(run)
     settings = settings_of(run, overrides)
     progress = progress or SilentProgress()
-    with progress.task("evaluate", total=None, unit="users") as advance:
-        result = evaluate(
-            event_table(_folder(run)),
-            load_catalogue(run.items, run.item_vectors),
-            settings,
-            _backend(settings),
-            advance=advance,
+    backend = _backend(settings)
+    with backend, progress.task("evaluate", total=EVALUATION_STEPS, unit="steps") as advance:
+        result = evaluate_events(
+            event_table(_folder(run)), load_catalogue(run.items, run.item_vectors), settings, backend, advance=advance
         )
     for note in result.learned.get("notes", []):
         progress.say(note)

@@ -221,6 +221,7 @@ def _profiles(context: StageContext) -> dict[str, Any]:
         item_vectors=np.load(folder.file(Artefact.ITEM_VECTORS), allow_pickle=False),
         behaviour=behaviour,
         attributes=attributes if attributes.width > 1 else None,
+        confidence=clustering[Column.CONFIDENCE].to_numpy(),
         silhouettes=details["quality"].get("per_cluster_silhouette"),
         centroids=np.load(folder.file(Artefact.CENTROIDS), allow_pickle=False),
         settings=context.settings,
@@ -260,9 +261,9 @@ def _catalogue(context: StageContext) -> Catalogue:
 
 
 def _evaluate(context: StageContext) -> dict[str, Any]:
-    from uicgpu.evaluate import evaluate
+    from uicgpu.evaluation import EVALUATION_STEPS, evaluate
 
-    with context.progress.task("evaluate", total=None, unit="users") as advance:
+    with context.progress.task("evaluate", total=EVALUATION_STEPS, unit="steps") as advance:
         result = evaluate(
             event_table(context.folder), _catalogue(context), context.settings, context.backend, advance=advance
         )
@@ -411,6 +412,11 @@ STAGES: tuple[Stage, ...] = (
             "allow_repeat",
             "algorithm",
             "k",
+            "min_cluster_size",
+            "min_samples",
+            "eps",
+            "linkage",
+            "noise",
             "seed",
             "memory",
         ),
