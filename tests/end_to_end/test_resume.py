@@ -115,7 +115,7 @@ def test_interrupt_is_exit_code_130_and_resumable(generated: Any, finished: Path
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, told
     assert "Traceback" not in told
     assert call(arguments) == 0
     assert hashes(out) == hashes(finished)

@@ -42,7 +42,7 @@ def commands() -> dict[str, set[str]]:
 
 def test_commands_in_the_page_exist(page: Path, commands: dict[str, set[str]]) -> None:
     wrong = []
-    code = re.sub(r"\\\n", " ", code_of(page))
+    code = re.sub(r"^import uicgpu as \w+$|\\\n", " ", code_of(page), flags=re.MULTILINE)
     for name, rest in re.findall(r"(?:^|[\s/$])uicgpu ([a-z][a-z-]*)([^\n|#>]*)", code, flags=re.MULTILINE):
         if name not in commands:
             wrong.append(f"uicgpu {name}")

@@ -123,6 +123,8 @@ def _dispatch(arguments: list[str] | None) -> ExitCode | int:
     except OSError as error:
         print_error(_explain(error))
         return ExitCode.OUT_OF_RESOURCES if error.errno == errno.ENOSPC else ExitCode.FAILED
+    except click.exceptions.Abort:
+        raise
     except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):
             raise
