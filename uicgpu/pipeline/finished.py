@@ -54,8 +54,6 @@ def rebuild_report(path: str | Path, language: str | None = None) -> Path:
     run.facts(StageName.METRICS)
     folder = _folder(run)
     with folder.lock():
-        if language:
-            folder.manifest["settings"]["language"] = language
         write_text(folder.file(Artefact.REPORT), build_report(run.path, language=language))
         entry = folder.manifest["stages"].get(StageName.REPORT)
         if entry:
