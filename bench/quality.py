@@ -2,8 +2,8 @@
 
     python -m uicgpu.bench.quality [FOLDER]
 
-FOLDER (default ``$UICGPU_TEST_DATA``) holds the data sets; those that are missing are left out and named. The figures go
-to ``bench/results/quality.json``, from which the documentation quotes.
+FOLDER (default ``$UICGPU_TEST_DATA``) holds the data sets; those that are missing are left out and named. The figures
+go to ``bench/results/quality.json``, from which the documentation quotes.
 """
 
 from __future__ import annotations
