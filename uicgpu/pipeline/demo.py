@@ -53,13 +53,10 @@ def prepare_demo(folder: Path) -> dict[str, list[str]]:
         pl.scan_parquet(source / "transactions.parquet")
         .filter(pl.col("quantity") > 0)
         .join(products, on="product_id")
-        .select(
-            "household_id",
-            "product_type",
-            "transaction_timestamp",
-            "quantity",
-        )
-        .sort("household_id", "transaction_timestamp", "product_type", "quantity")
+        # Several products of one type in a basket are one event: they would look like repeated lines.
+        .group_by("household_id", "product_type", "transaction_timestamp")
+        .agg(pl.col("quantity").sum())
+        .sort("household_id", "transaction_timestamp", "product_type")
         .collect()
     )
     named = (
@@ -68,7 +65,11 @@ def prepare_demo(folder: Path) -> dict[str, list[str]]:
         .sort(["product_type", "len", "product_category", "department"], descending=[False, True, False, False])
         .collect()
         .unique("product_type", keep="first", maintain_order=True)
-        .select("product_type", pl.col("product_type").alias("title"), pl.col("product_category").alias("category"))
+        .select(
+            "product_type",
+            pl.col("product_type").alias("title"),
+            pl.col("product_category").str.to_titlecase().alias("category"),
+        )
     )
     write_parquet(folder / "events.parquet", events)
     write_parquet(folder / "items.parquet", named)
