@@ -19,7 +19,20 @@ def compiled(function: Kernel) -> Kernel:
     entered from two threads at once on every platform, and compilation stays short. No fastmath: NaN must be seen, and
     sums keep the order that is written.
     """
+    return _compile(function, False)
+
+
+def compiled_maximum(function: Kernel) -> Kernel:
+    """Compile a function that only takes maxima of finite floats, in any order: it becomes vector instructions.
+
+    The result of such a function does not depend on the order, but without being told that no NaN comes the compiler
+    must keep it.
+    """
+    return _compile(function, {"nnan", "nsz"})
+
+
+def _compile(function: Kernel, flags: bool | set[str]) -> Kernel:
     try:
-        return cast(Kernel, numba.njit(function, nogil=True, cache=True))
+        return cast(Kernel, numba.njit(function, nogil=True, cache=True, fastmath=flags))
     except RuntimeError:  # no place to cache
-        return cast(Kernel, numba.njit(function, nogil=True))
+        return cast(Kernel, numba.njit(function, nogil=True, fastmath=flags))

@@ -43,7 +43,7 @@ def gpu(request, monkeypatch):
     return install(monkeypatch, request.param)
 
 
-@pytest.fixture(params=["reference", "cpu", "cpu-1-thread", "cuda-26.06", "cuda-26.10"])
+@pytest.fixture(params=["reference", "cpu", "cpu-1-thread", "cuda-26.06", "cuda-26.10", "cuda-26.10-triton"])
 def backend(request, monkeypatch):
     """Every implementation of the operations."""
     if request.param == "reference":
@@ -52,5 +52,6 @@ def backend(request, monkeypatch):
         return choose_backend("cpu", threads=1 if request.param.endswith("thread") else 2)
     from gpu_doubles.libraries import install
 
-    install(monkeypatch, request.param.removeprefix("cuda-"))
+    _, version, *triton = request.param.split("-")
+    install(monkeypatch, version, triton=bool(triton))
     return choose_backend("cuda", threads=2)

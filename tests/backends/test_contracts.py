@@ -189,6 +189,79 @@ class TestCalls:
         assert DeviceArray.copies == 1
 
 
+class TestTriton:
+    """Who proposes the nearest centroids and sums the segments, and that it makes no difference to the result."""
+
+    def both(self, monkeypatch, call):
+        from gpu_doubles.libraries import install
+
+        results = []
+        for triton in (True, False):
+            gpu = install(monkeypatch, "26.10", triton=triton)
+            backend = choose_backend("cuda")
+            results.append((call(backend), backend.engines, gpu))
+            monkeypatch.undo()
+        return results
+
+    def test_assign_gives_the_same_bytes(self, monkeypatch):
+        x, c = points(500, 24), points(40, 24)[:, ::-1].copy()
+        (ours, engines, _), (theirs, others, _) = self.both(monkeypatch, lambda backend: backend.assign(x, c))
+        assert engines["assign"] == "triton" and others["assign"] == "cupy"
+        for field in ("labels", "scores", "second_labels", "second_scores"):
+            assert getattr(ours, field).tobytes() == getattr(theirs, field).tobytes()
+
+    def test_segment_sum_gives_the_same_bytes(self, monkeypatch):
+        offsets = np.array([0, 3, 3, 700], np.int64)
+        given = offsets, np.arange(700, dtype=np.int32) % 60, np.random.default_rng(0).random(700, np.float32), points()
+        (ours, engines, _), (theirs, others, _) = self.both(monkeypatch, lambda backend: backend.segment_sum(*given))
+        assert engines["segment_sum"] == "triton" and others["segment_sum"] == "cupy"
+        assert ours.tobytes() == theirs.tobytes()
+
+    @pytest.mark.parametrize("scale", [1e-30, 1e-12, 1.0, 1e12])
+    def test_half_precision_decides_most_points_at_any_scale(self, monkeypatch, scale):
+        from uicgpu.backends.cuda import assign
+
+        rng = np.random.default_rng(2)
+        x, c = ((scale * rng.standard_normal((n, 16))).astype(np.float32) for n in (400, 12))
+        seen = []
+        decide = assign._candidates
+        monkeypatch.setattr(assign, "_candidates", lambda rest, *more: (seen.append(len(rest)), decide(rest, *more))[1])
+        from gpu_doubles.libraries import install
+
+        install(monkeypatch, "26.10", triton=True)
+        got, want = choose_backend("cuda").assign(x, c), choose_backend("cpu").assign(x, c)
+        np.testing.assert_array_equal(got.labels, want.labels)
+        np.testing.assert_array_equal(got.second_labels, want.second_labels)
+        assert sum(seen) < 100
+
+    def test_a_score_within_the_rounding_of_float16_is_left_to_float32(self, monkeypatch):
+        """Three centroids whose products with the point differ by 2^-13: in float16 they are equal."""
+        from gpu_doubles.libraries import install
+
+        install(monkeypatch, "26.10", triton=True)
+        c = np.zeros((4, 2), np.float32)
+        c[:, 0] = [0.5, 0.5 + 2**-13, 0.5 + 2**-12, -1]
+        c[:, 1] = np.sqrt(1 - c[:, 0].astype(np.float64) ** 2)
+        x = np.array([[1, 0]], np.float32)
+        got, want = choose_backend("cuda").assign(x, c), choose_backend("cpu").assign(x, c)
+        assert (got.labels[0], got.second_labels[0]) == (2, 1) == (want.labels[0], want.second_labels[0])
+
+    def test_turing_is_served_by_cupy(self, monkeypatch):
+        from gpu_doubles.libraries import install
+
+        gpu = install(monkeypatch, "26.10", triton=True)
+        gpu.capability = (7, 5)
+        backend = choose_backend("cuda")
+        backend.assign(points(), points(3))
+        assert backend.engines["assign"] == "cupy"
+
+    def test_torch_is_imported_before_faiss(self):
+        """The other way round, torch loads a CUDA 12 library and cuDF no longer finds its own."""
+        from uicgpu.backends.probe import _CHECKS
+
+        assert list(_CHECKS).index("torch") < list(_CHECKS).index("faiss")
+
+
 class TestTables:
     PLAN = pl.LazyFrame({"user": [2, 1, 2]}).group_by("user").len().sort("user")
 

@@ -147,6 +147,7 @@ def test_hdbscan_runs_on_one_numba_thread_and_one_at_a_time(monkeypatch):
         return result
 
     monkeypatch.setattr(fast_hdbscan.HDBSCAN, "fit", spy)
+    monkeypatch.setattr("uicgpu.backends.cpu.density.MANY_POINTS", 0)
     backend = choose_backend("cpu", threads=2)
     x = np.random.default_rng(0).standard_normal((60, 3)).astype(np.float32)
     before = numba.get_num_threads()

@@ -83,6 +83,14 @@ class Backend(Protocol):
         """Nearest and second-nearest centroid; points [n, d] float32, centroids [k, d] float32; no n x k matrix."""
         ...
 
+    def repeated_assign(self, points: DeviceArray) -> Callable[[DeviceArray], NDArray[np.int32]]:
+        """Assign the same points again and again as centroids move: a function from centroids to labels, int32 [n].
+
+        The labels are those of :meth:`assign`, whatever was asked before. On the CPU, bounds from one call spare work
+        in the next. The points must not change in between.
+        """
+        ...
+
     def segment_sum(
         self,
         offsets: NDArray[np.int64],
@@ -93,6 +101,16 @@ class Backend(Protocol):
         """Weighted sum of ``vectors[indices]`` per segment ``offsets[s]:offsets[s + 1]``; [segments, d] float64.
 
         Sums run in the order of the segment, in float64 on the CPU; an empty segment is zero.
+        """
+        ...
+
+    def repeated_sum(
+        self, points: DeviceArray, weights: NDArray[np.float32], count: int
+    ) -> Callable[[NDArray[np.int32]], NDArray[np.float64]]:
+        """Sum the same points per label again and again as labels change: a function from labels [n] to sums.
+
+        The sums, float64 [count, d], are those of :meth:`segment_sum` up to 2^-32 of a column's typical size, and
+        depend only on the labels asked for, not on earlier calls. Negative labels belong to no segment.
         """
         ...
 

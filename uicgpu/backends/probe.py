@@ -23,6 +23,8 @@ from uicgpu.errors import MissingExtraError
 
 MIN_CAPABILITY = (7, 5)
 """Turing: the oldest architecture of the CUDA 13 wheels."""
+TRITON_CAPABILITY = (8, 0)
+"""Ampere: for Turing, Triton 3.9 compiles our kernels without tensor cores and spills."""
 INSTALL_GPU = 'pip install "uicgpu[gpu]" -c requirements/gpu-cu13.txt'
 """The exact install line, with the constraints file of the proven pin set."""
 
@@ -111,7 +113,7 @@ def _reason(step: Callable[[], None]) -> str:
 
 @cache
 def library_failure(library: str, number: int = 0) -> str:
-    """Return "" if ``library`` (torch, faiss, rmm, polars, cuml) can use the device, else why not; kept.
+    """Return "" if ``library`` (torch, triton, faiss, rmm, polars, cuml) can use the device, else why not; kept.
 
     Only for a device that passed :func:`probe_device`: FAISS aborts the process on some broken drivers.
     """
@@ -126,6 +128,15 @@ def _check_torch(number: int) -> None:
         raise NoDeviceError("this PyTorch sees no GPU (a CPU build?)")
     if number >= torch.cuda.device_count():
         raise NoDeviceError(f"PyTorch sees no GPU {number}")
+
+
+def _check_triton(number: int) -> None:
+    import triton  # noqa: F401
+
+    _check_torch(number)
+    capability = probe_device(number).compute_capability or (0, 0)
+    if capability < TRITON_CAPABILITY:
+        raise NoDeviceError(f"compute capability {capability[0]}.{capability[1]}, 8.0 is needed")
 
 
 def _check_faiss(number: int) -> None:
@@ -157,6 +168,7 @@ def _check_cuml(number: int) -> None:
 
 _CHECKS: dict[str, Callable[[int], None]] = {
     "torch": _check_torch,
+    "triton": _check_triton,
     "faiss": _check_faiss,
     "rmm": _check_rmm,
     "polars": _check_polars,
@@ -199,6 +211,13 @@ def probe_in_child(number: int = 0, timeout: float = 300) -> Probe:
     facts = json.loads(lines[-1])
     capability = facts.pop("compute_capability")
     return Probe(**facts, compute_capability=tuple(capability) if capability else None)
+
+
+def knows_bf16() -> bool:
+    """Tell whether the GPU computes in bfloat16."""
+    import torch
+
+    return bool(torch.cuda.is_available() and torch.cuda.is_bf16_supported())
 
 
 _CHILD = """

@@ -58,10 +58,22 @@ class ReferenceBackend:
     def assign(self, points: NDArray[Any], centroids: NDArray[Any]) -> Assignment:
         return Assignment(*assign_kernel.assign(points, centroids))
 
+    def repeated_assign(self, points: NDArray[Any]) -> Callable[[NDArray[Any]], NDArray[np.int32]]:
+        return lambda centroids: self.assign(points, centroids).labels
+
     def segment_sum(
         self, offsets: NDArray[np.int64], indices: NDArray[Any], weights: NDArray[Any], vectors: NDArray[Any]
     ) -> NDArray[np.float64]:
         return segment_kernel.segment_sum(offsets, indices, weights, vectors)
+
+    def repeated_sum(
+        self, points: NDArray[Any], weights: NDArray[np.float32], count: int
+    ) -> Callable[[NDArray[np.int32]], NDArray[np.float64]]:
+        def sums(labels: NDArray[np.int32]) -> NDArray[np.float64]:
+            member = labels[None, :] == np.arange(count)[:, None]
+            return np.asarray((member * weights.astype(np.float64)) @ points.astype(np.float64))
+
+        return sums
 
     def top_k(
         self, queries: NDArray[Any], points: NDArray[Any], k: int

@@ -48,6 +48,12 @@ class DeviceArray:
         locals()[_name] = _forbid(_name)
     del _name
 
+    def __dlpack__(self, **keywords):
+        return self._data.__dlpack__()  # shares the memory, as on a device
+
+    def __dlpack_device__(self):
+        return self._data.__dlpack_device__()
+
     def __len__(self):
         return len(self._data)
 
@@ -76,7 +82,8 @@ for _name in (
 ).split():
 
     def _operator(self, other, _name=f"__{_name}__"):
-        result = getattr(self._data, _name)(unwrap(other))
+        with np.errstate(all="ignore"):  # a device does not warn
+            result = getattr(self._data, _name)(unwrap(other))
         if _name.startswith("__i"):
             return self
         return wrap(result)

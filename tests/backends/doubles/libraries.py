@@ -6,10 +6,12 @@ a device: single linkage, Euclidean metric, an output type, float32 or float64 i
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import types
 
 import numpy as np
+from gpu_doubles import kernels
 from gpu_doubles.device_array import DeviceArray, unwrap, wrap
 from gpu_doubles.signatures import bind, load_contract
 
@@ -71,7 +73,7 @@ def make_modules(device: Device) -> dict[str, types.ModuleType]:
 def _fill_cupy(modules, device):
     cupy = modules["cupy"]
     cupy.ndarray = DeviceArray
-    for name in ("float32", "float64", "int32", "int64"):
+    for name in ("float16", "float32", "float64", "int32", "int64"):
         setattr(cupy, name, getattr(np, name))
     cupy.inf = np.inf
 
@@ -119,6 +121,11 @@ def _fill_cupy(modules, device):
         device.bind("cupyx.scipy.linalg.solve_triangular", *arguments, **keywords)
         return wrap(scipy.linalg.solve_triangular(*map(unwrap, arguments), **keywords))
 
+    def from_dlpack(tensor):
+        device.bind("cupy.from_dlpack", tensor)
+        return DeviceArray(tensor.numpy())
+
+    cupy.from_dlpack = from_dlpack
     cupy.asarray, cupy.asnumpy, cupy.lexsort = asarray, asnumpy, lexsort
     modules["cupy.linalg"].cholesky = cholesky
     modules["cupyx.scipy.linalg"].solve_triangular = solve_triangular
@@ -252,7 +259,24 @@ def _renamed(labels):
     return np.where(labels >= 0, labels.max() - labels, -1)
 
 
-def install(monkeypatch, version: str) -> Device:
+def install_triton(monkeypatch, device: Device) -> None:
+    """Let torch claim a device, and put the stand-ins of the kernels in place unless Triton's interpreter runs them."""
+    import torch
+
+    from uicgpu.kernels.assign import cuda as assign
+    from uicgpu.kernels.segment_reduce import cuda as segment_reduce
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: device.available)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: device.count)
+    monkeypatch.setattr(torch.cuda, "device", lambda number: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    if not kernels.is_interpreting():
+        monkeypatch.setitem(sys.modules, "triton", types.ModuleType("triton"))
+        monkeypatch.setattr(assign, "nearest_three", kernels.nearest_three)
+        monkeypatch.setattr(segment_reduce, "sum_pieces", kernels.sum_pieces)
+
+
+def install(monkeypatch, version: str, triton: bool = False) -> Device:
     """Put the doubles in place of the libraries for one test."""
     import faiss
 
@@ -279,6 +303,10 @@ def install(monkeypatch, version: str) -> Device:
         rows = len(p["xb"]) - 1 - np.argsort(-scores[:, ::-1], axis=1, kind="stable")[:, : p["k"]]
         return np.take_along_axis(scores, rows, axis=1), rows
 
+    if triton:
+        install_triton(monkeypatch, device)
+    else:
+        monkeypatch.setitem(sys.modules, "triton", None)  # not installed
     monkeypatch.setattr(faiss, "StandardGpuResources", StandardGpuResources, raising=False)
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: device.count, raising=False)
     monkeypatch.setattr(faiss, "knn_gpu", knn_gpu)

@@ -68,10 +68,18 @@ class CpuBackend:
     def assign(self, points: NDArray[Any], centroids: NDArray[Any]) -> Assignment:
         return assign.assign(points, centroids, self.threads)
 
+    def repeated_assign(self, points: NDArray[Any]) -> Callable[[NDArray[Any]], NDArray[np.int32]]:
+        return assign.repeated_assign(points, self.threads, self.memory)
+
     def segment_sum(
         self, offsets: NDArray[np.int64], indices: NDArray[Any], weights: NDArray[Any], vectors: NDArray[Any]
     ) -> NDArray[np.float64]:
         return segments.segment_sum(offsets, indices, weights, vectors, self.threads)
+
+    def repeated_sum(
+        self, points: NDArray[Any], weights: NDArray[np.float32], count: int
+    ) -> Callable[[NDArray[np.int32]], NDArray[np.float64]]:
+        return segments.repeated_sum(points, weights, count, self.threads)
 
     def top_k(
         self, queries: NDArray[Any], points: NDArray[Any], k: int
@@ -94,7 +102,7 @@ class CpuBackend:
     def hdbscan(
         self, points: NDArray[Any], min_cluster_size: int, min_samples: int
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        return density.hdbscan(points, min_cluster_size, min_samples)
+        return density.hdbscan(points, min_cluster_size, min_samples, self.threads)
 
     def dbscan(self, points: NDArray[Any], eps: float, min_samples: int) -> NDArray[np.int32]:
         return density.dbscan(points, eps, min_samples, self.threads, self.memory)

@@ -1,23 +1,31 @@
-"""Density clustering on the CPU: HDBSCAN by fast_hdbscan, DBSCAN by scikit-learn's radius search.
+"""Density clustering on the CPU: HDBSCAN on an exact spanning tree, DBSCAN by scikit-learn's radius search.
 
 ``min_samples`` counts the point itself here, in scikit-learn and in every DBSCAN; the HDBSCAN of fast_hdbscan, hdbscan
 and cuML does not count it, so our k is k - 1 there.
+
+The spanning tree is the product's own in any dimension (:mod:`uicgpu.kernels.spanning_tree`). It compares all pairs, so
+for many points with few columns fast_hdbscan, which searches a k-d tree, takes over if it is installed.
 """
 
 from __future__ import annotations
 
 import threading
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from uicgpu.backends.workers import one_blas_thread, run_in_order
-from uicgpu.errors import InputError, MissingExtraError
+from uicgpu.errors import InputError
 from uicgpu.kernels.compilation import compiled
+from uicgpu.kernels.spanning_tree import spanning_tree
+from uicgpu.kernels.spanning_tree.clusters import cut_tree
 
 MAX_COLUMNS = 30
-"""Above 30 columns fast_hdbscan turns to an approximate neighbour graph; reduce the points first."""
+"""Above 30 columns fast_hdbscan turns to an approximate neighbour graph."""
+MANY_POINTS = 50_000
+"""Above so many points a k-d tree is faster than all pairs, given few columns."""
 BLOCK = 1024
 """Points per radius search, at most."""
 
@@ -25,25 +33,30 @@ _one_at_a_time = threading.Lock()
 
 
 def hdbscan(
-    points: NDArray[Any], min_cluster_size: int, min_samples: int
+    points: NDArray[Any], min_cluster_size: int, min_samples: int, threads: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """See :meth:`uicgpu.backends.interface.Backend.hdbscan`.
 
     Raises
     ------
     InputError
-        For more than 30 columns, ``min_samples`` or ``min_cluster_size`` below 2, or NaN or infinity.
-    MissingExtraError
-        When fast_hdbscan is not installed.
+        For ``min_samples`` or ``min_cluster_size`` below 2, or NaN or infinity.
     """
-    x = check_hdbscan(points, min_cluster_size, min_samples)
+    x = check_hdbscan(points, min_cluster_size, min_samples, None)
     if len(x) < max(min_samples, min_cluster_size):
         return np.full(len(x), -1, np.int32), np.zeros(len(x), np.float32)
-    try:
-        import numba
-        from fast_hdbscan import HDBSCAN
-    except ImportError as error:
-        raise MissingExtraError("HDBSCAN needs fast_hdbscan", fix='pip install "uicgpu[cpu]"') from error
+    if len(x) > MANY_POINTS and x.shape[1] <= MAX_COLUMNS and find_spec("fast_hdbscan") is not None:
+        return _by_fast_hdbscan(x, min_cluster_size, min_samples)
+    tree = spanning_tree(x, min_samples, run=lambda part, parts: run_in_order(part, parts, threads))
+    return cut_tree(*tree, min_cluster_size)
+
+
+def _by_fast_hdbscan(
+    x: NDArray[np.float32], min_cluster_size: int, min_samples: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    import numba
+    from fast_hdbscan import HDBSCAN
+
     # Its search prunes by what it found so far, in blocks sized by the number of threads: with two threads equal
     # distances can end in another tree. And Numba's own pool must not be entered from two threads at once.
     with _one_at_a_time, one_blas_thread():
@@ -142,13 +155,15 @@ def _roots(parents: Any) -> Any:
     return out
 
 
-def check_hdbscan(points: NDArray[Any], min_cluster_size: int, min_samples: int) -> NDArray[np.float32]:
-    """Return the points as contiguous float32, or raise InputError."""
+def check_hdbscan(
+    points: NDArray[Any], min_cluster_size: int, min_samples: int, columns: int | None = MAX_COLUMNS
+) -> NDArray[np.float32]:
+    """Return the points as contiguous float32, or raise InputError; ``columns`` is the most a library takes."""
     if min_cluster_size < 2:
         raise InputError(f"min_cluster_size must be 2 or more: got {min_cluster_size}")
-    if points.shape[1] > MAX_COLUMNS:
+    if columns is not None and points.shape[1] > columns:
         raise InputError(
-            f"HDBSCAN is exact up to {MAX_COLUMNS} columns, the points have {points.shape[1]}",
+            f"HDBSCAN is exact up to {columns} columns here, the points have {points.shape[1]}",
             fix="reduce them first, for example by principal_axes",
         )
     return _check_points(points, min_samples)

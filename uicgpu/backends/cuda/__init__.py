@@ -89,13 +89,25 @@ class CudaBackend:
 
     def assign(self, points: Any, centroids: Any) -> Assignment:
         with self._on_device():
-            return assign.assign(points, centroids, self.memory)
+            assignment, self.engines["assign"] = assign.assign(points, centroids, self.memory, self.probe.number)
+        return assignment
+
+    def repeated_assign(self, points: Any) -> Callable[[Any], NDArray[np.int32]]:
+        return assign.repeated_assign(points, self.assign)
 
     def segment_sum(
         self, offsets: NDArray[np.int64], indices: NDArray[Any], weights: NDArray[Any], vectors: Any
     ) -> NDArray[np.float64]:
         with self._on_device():
-            return segments.segment_sum(offsets, indices, weights, vectors, self.memory)
+            sums, self.engines["segment_sum"] = segments.segment_sum(
+                offsets, indices, weights, vectors, self.memory, self.probe.number
+            )
+        return sums
+
+    def repeated_sum(
+        self, points: Any, weights: NDArray[np.float32], count: int
+    ) -> Callable[[NDArray[np.int32]], NDArray[np.float64]]:
+        return segments.repeated_sum(points, weights, count, self.segment_sum)
 
     def top_k(
         self, queries: NDArray[Any], points: NDArray[Any], k: int

@@ -36,6 +36,20 @@ def to_host(array: Any) -> NDArray[Any]:
     return np.asarray(array)
 
 
+def to_torch(array: Any) -> Any:
+    """Return a torch tensor on the memory of a CuPy array."""
+    from torch.utils.dlpack import from_dlpack
+
+    return from_dlpack(array)
+
+
+def from_torch(tensor: Any) -> Any:
+    """Return a CuPy array on the memory of a torch tensor."""
+    import cupy
+
+    return cupy.from_dlpack(tensor)
+
+
 def share_pool() -> str:
     """Let CuPy, cuML and cuDF allocate from one asynchronous RMM pool; returns the allocator's name for the record."""
     import cupy

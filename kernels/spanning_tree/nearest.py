@@ -1,0 +1,164 @@
+"""The exact nearest neighbours of every point: products bound the distances, exact differences decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uicgpu.kernels.compilation import compiled, compiled_maximum
+
+TILE: Final = 512
+BLOCK: Final = 1024
+"""Rows and columns of one product."""
+PIECE: Final = 128
+"""Columns that are passed over together when none of them can be a neighbour."""
+UNIT: Final = 2.0**-24
+
+Map = Callable[[Callable[[Any], Any], Any], Any]
+
+
+class Cloud:
+    """Points made ready for products: moved to their mean, which shortens them against their distances.
+
+    Attributes
+    ----------
+    x
+        The points, float32 [n, d].
+    moved
+        Points minus their mean, rounded to float32.
+    norms
+        float64 [n], lengths of the moved points.
+    half
+        float32 [n], half their squares.
+    error
+        ``error * (a + b)**2`` bounds the error of a squared distance from products, for lengths ``a`` and ``b``.
+    """
+
+    def __init__(self, points: NDArray[np.float32]) -> None:
+        self.x = np.ascontiguousarray(points, np.float32)
+        n, dim = self.x.shape
+        mean = self.x.sum(axis=0, dtype=np.float64) / max(n, 1)
+        self.moved = np.empty_like(self.x)
+        self.norms = np.empty(n)
+        for start in range(0, n, 4096):
+            part = slice(start, start + 4096)
+            self.moved[part] = self.x[part] - mean
+            self.norms[part] = np.sqrt(np.einsum("ij,ij->i", self.moved[part], self.moved[part], dtype=np.float64))
+        self.half = (self.norms**2 / 2).astype(np.float32)
+        # d u for the product, and a few u for moving the points, rounding halves of squares, and the subtraction
+        self.error = (dim + 24) * UNIT
+
+
+def nearest(cloud: Cloud, count: int, run: Map | None = None) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Return squared distances, float64 [n, count], and rows, int32, of the nearest other points, nearest first.
+
+    Equal distances are ordered by row. ``1 <= count < n``.
+    """
+    n = len(cloud.x)
+    squares, rows = np.full((n, count), np.inf), np.full((n, count), -1, np.int32)
+
+    def part(start: int) -> None:
+        stop = min(start + TILE, n)
+        _nearest(
+            cloud.x,
+            cloud.moved,
+            cloud.norms,
+            cloud.half,
+            cloud.error,
+            start,
+            stop,
+            np.empty(TILE * BLOCK, np.float32),
+            squares[start:stop],
+            rows[start:stop],
+        )
+
+    starts = range(0, n, TILE)
+    if run is None:
+        for start in starts:
+            part(start)
+    else:
+        run(part, starts)
+    return squares, rows
+
+
+@compiled
+def square_between(a: Any, b: Any, space: Any) -> Any:
+    """Return ``|a - b|^2`` of two float32 vectors in float64, in one fixed order; the same for ``b`` and ``a``."""
+    d = a.shape[0]
+    for j in range(d):
+        difference = np.float64(a[j]) - np.float64(b[j])
+        space[j] = difference * difference
+    whole = d - d % 8
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
+    for j in range(0, whole, 8):
+        s0 += space[j]
+        s1 += space[j + 1]
+        s2 += space[j + 2]
+        s3 += space[j + 3]
+        s4 += space[j + 4]
+        s5 += space[j + 5]
+        s6 += space[j + 6]
+        s7 += space[j + 7]
+    rest = 0.0
+    for j in range(whole, d):
+        rest += space[j]
+    return ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7)) + rest
+
+
+@compiled_maximum
+def _top(row: Any, half: Any) -> Any:
+    best = np.float32(-np.inf)
+    for j in range(row.shape[0]):
+        value = row[j] - half[j]
+        best = value if value > best else best
+    return best
+
+
+@compiled
+def _nearest(
+    x: Any,
+    moved: Any,
+    norms: Any,
+    half: Any,
+    error: float,
+    first: int,
+    stop: int,
+    work: Any,
+    squares: Any,
+    rows: Any,
+) -> None:
+    n, count, tile = x.shape[0], squares.shape[1], stop - first
+    space = np.empty(x.shape[1])
+    for block in range(0, n, BLOCK):
+        end = min(block + BLOCK, n)
+        width = end - block
+        products = work[: tile * width].reshape(tile, width)
+        np.dot(moved[first:stop], moved[block:end].T, products)
+        longest = norms[block:end].max()
+        for r in range(tile):
+            i = first + r
+            own = norms[i] * norms[i]
+            margin = error * (norms[i] + longest) ** 2
+            for piece in range(0, width, PIECE):
+                limit = (own - squares[r, count - 1] - margin) / 2
+                last = min(piece + PIECE, width)
+                if _top(products[r, piece:last], half[block + piece : block + last]) < limit:
+                    continue
+                for p in range(piece, last):
+                    j = block + p
+                    if products[r, p] - half[j] < limit or j == i:
+                        continue
+                    square = square_between(x[i], x[j], space)
+                    if square >= squares[r, count - 1]:
+                        continue
+                    place = count - 1
+                    while place > 0 and squares[r, place - 1] > square:
+                        squares[r, place] = squares[r, place - 1]
+                        rows[r, place] = rows[r, place - 1]
+                        place -= 1
+                    squares[r, place] = square
+                    rows[r, place] = j
+                    limit = (own - squares[r, count - 1] - margin) / 2
