@@ -37,6 +37,8 @@ TOYS: dict[str, tuple[str, dict]] = {
     ),
     "qwen3": ("Qwen3Config", {**GROUPED, "pad_token_id": 0}),
     "gemma3_text": ("Gemma3TextConfig", {**GROUPED, **SLIDING, "use_bidirectional_attention": True}),
+    "nomic_bert": ("NomicBertConfig", {"head_dim": 8, "pad_token_id": 0}),
+    "eurobert": ("EuroBertConfig", {**GROUPED, "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}),
     "mpnet": ("MPNetConfig", {"pad_token_id": 1, "max_position_embeddings": 66}),
     "deberta-v2": ("DebertaV2Config", {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "pad_token_id": 0}),
     "albert": ("AlbertConfig", {"embedding_size": 16, "pad_token_id": 0}),

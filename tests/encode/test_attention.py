@@ -9,6 +9,7 @@ import pytest
 import torch
 import transformers
 
+from uicgpu.encode.architectures import FAMILIES
 from uicgpu.encode.attention import (
     PACKED_ATTENTION,
     PackLayout,
@@ -18,9 +19,10 @@ from uicgpu.encode.attention import (
     register_packed_attention,
 )
 from uicgpu.encode.engine import Engine
-from uicgpu.encode.folders import FAMILIES, read_folder
+from uicgpu.encode.folders import read_folder
 
 PACKED = ["bert", "electra", "distilbert", "roberta", "xlm-roberta", "camembert", "modernbert", "qwen3", "gemma3_text"]
+PACKED += ["nomic_bert", "eurobert"]
 PADDED = ["mpnet", "deberta-v2", "albert"]
 LENGTHS = [3, 17, 5, 5, 30, 3, 9, 17, 1, 5]
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from uicgpu.encode.batches import TextTokenizer, clean_text, cut_packs, distinct_texts, padded_length, unknown_id
+from uicgpu.encode.batches import TextTokenizer, cut_packs, padded_length, unknown_id
 from uicgpu.encode.language import load_tokenizer
+from uicgpu.encode.texts import clean_text, distinct_texts, sample_texts
 from uicgpu.errors import InputError
 
 ANY_TEXT = st.text(st.characters(), max_size=20)  # lone surrogates included
@@ -57,7 +58,7 @@ def test_distinct_texts_properties(texts):
 @settings(max_examples=200, deadline=None)
 def test_packs_hold_every_text_once_within_the_budget_longest_first(lengths, budget, padded):
     lengths = np.array(lengths, dtype=np.int64)
-    packs = cut_packs(lengths, budget, padded)
+    packs = cut_packs(lengths, budget, padded, multiple=8)
     order = np.concatenate(packs) if packs else np.zeros(0, np.int64)
     assert sorted(order.tolist()) == list(range(len(lengths)))
     assert (np.diff(lengths[order]) <= 0).all()
@@ -69,7 +70,7 @@ def test_packs_hold_every_text_once_within_the_budget_longest_first(lengths, bud
 def test_packs_are_as_full_as_the_budget_allows():
     lengths = np.full(100, 7)
     assert [len(pack) for pack in cut_packs(lengths, 70)] == [10] * 10
-    assert [len(pack) for pack in cut_packs(lengths, 80, padded=True)] == [10] * 10
+    assert [len(pack) for pack in cut_packs(lengths, 80, padded=True, multiple=8)] == [10] * 10
 
 
 def test_tokenise_counts_truncated_unknown_and_blank_texts(toy_model):
@@ -124,3 +125,9 @@ def test_unknown_id_of_each_kind_of_tokenizer():
     assert unknown_id(Tokenizer(models.WordLevel({"a": 0, "?": 1}, unk_token="?"))) == 1
     assert unknown_id(Tokenizer(models.Unigram([("<unk>", 0.0), ("a", -1.0)], 0, False))) == 0
     assert unknown_id(Tokenizer(models.BPE({"a": 0}, []))) is None
+
+
+@given(st.lists(ANY_TEXT, max_size=40), st.integers(1, 12))
+def test_a_sample_is_the_beginning_of_the_distinct_texts_in_any_order(texts, count):
+    expected = distinct_texts(texts)[0][:count]
+    assert sample_texts(texts, count) == sample_texts(reversed(texts), count) == expected

@@ -172,3 +172,39 @@ def test_kills_lose_at_most_the_shard_in_work(tmp_path):
 
 def test_flags_are_single_bits():
     assert (TRUNCATED | BLANK) & 2 == 0
+
+
+def test_many_small_shards_become_few_and_nothing_is_lost(tmp_path, monkeypatch):
+    monkeypatch.setattr("uicgpu.encode.cache.MANY_SHARDS", 6)
+    cache = VectorCache(tmp_path, "encoder", DIM)
+    for number in range(1, 8):
+        cache.add(keys_of(number, number + 100), entries_of(number, number + 100))
+    other = VectorCache(tmp_path, "encoder", DIM)  # merges
+    assert len(list(cache.folder.glob(f"*{INDEX_SUFFIX}"))) == len(list(cache.folder.glob(f"*{VECTORS_SUFFIX}"))) == 1
+    wanted = [*range(1, 8), *range(101, 108)]
+    for known in (other, VectorCache(tmp_path, "encoder", DIM)):
+        found, entries = known.look_up(keys_of(*wanted))
+        assert found.all()
+        assert np.array_equal(entries.vectors, entries_of(*wanted).vectors)
+        assert (len(known), known.damaged) == (14, 0)
+    found, _ = cache.look_up(keys_of(*wanted))  # opened before the merge: its files are gone
+    assert not found.any()
+    assert cache.damaged == 0
+
+
+def test_merging_leaves_damage_behind_and_survives_a_read_only_disk(tmp_path, monkeypatch):
+    cache = VectorCache(tmp_path, "encoder", DIM)
+    for number in range(1, 8):
+        cache.add(keys_of(number), entries_of(number))
+    path = sorted(cache.folder.glob(f"*{VECTORS_SUFFIX}"))[0]
+    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+    monkeypatch.setattr("uicgpu.encode.cache.MANY_SHARDS", 6)
+
+    def read_only(path, content):
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as context:
+        context.setattr("uicgpu.encode.cache.write_atomically", read_only)
+        assert VectorCache(tmp_path, "encoder", DIM).look_up(keys_of(7))[0].all()
+    merged = VectorCache(tmp_path, "encoder", DIM)
+    assert merged.look_up(keys_of(*range(1, 8)))[0].tolist() == [False] + [True] * 6

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uicgpu.encode import Encoder, vector_cache_folder
-from uicgpu.encode import encoder as encoder_module
+from uicgpu.encode import windows as windows_module
 from uicgpu.encode.engine import Engine
 from uicgpu.errors import InputError, SettingsError
 
@@ -172,7 +172,7 @@ def test_a_cache_that_cannot_be_written_is_said_and_survived(make, tmp_path):
 
 
 def test_a_kill_loses_one_window_at_most(make, tmp_path, monkeypatch):
-    monkeypatch.setattr(encoder_module, "WINDOW_TEXTS", 4)
+    monkeypatch.setattr(windows_module, "WINDOW_TEXTS", 4)
     real, calls = Engine.embed, []
 
     def dies(self, tokens, finished=None):
@@ -191,7 +191,7 @@ def test_a_kill_loses_one_window_at_most(make, tmp_path, monkeypatch):
 
 def test_windows_do_not_change_the_bytes(make, monkeypatch):
     whole = make().encode(TEXTS)
-    monkeypatch.setattr(encoder_module, "WINDOW_CHARACTERS", 30)
+    monkeypatch.setattr(windows_module, "WINDOW_CHARACTERS", 30)
     assert make().encode(TEXTS).tobytes() == whole.tobytes()
 
 

@@ -158,7 +158,7 @@ def test_damaged_weights_are_refused(toys, tmp_path):
 
 def test_a_model_that_goes_past_the_packed_attention_is_noticed(toys, toy_model, monkeypatch):
     engine = Engine(toy_model)
-    engine._network.set_attn_implementation("sdpa")
+    engine.network.set_attn_implementation("sdpa")
     with pytest.raises(UicError, match="went past the packed attention"):
         engine.embed(toys.tokens([3, 4]))
 
@@ -182,3 +182,53 @@ def test_half_precision_is_close_to_single(toys, toy_model):
     half, single = Engine(toy_model, dtype="bfloat16").embed(tokens), Engine(toy_model).embed(tokens)
     assert half.dtype == np.float32
     assert 0 < np.abs(half - single).max() < 0.2
+
+
+class Allocator:
+    """A device that has room for so many tokens, and tells what was asked of it."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.asked: list[int] = []
+
+    def on(self, engine: Engine) -> Engine:
+        real = engine._forward
+
+        def forward(**inputs):
+            self.asked.append(inputs["input_ids"].numel())
+            if self.asked[-1] > self.room:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return real(**inputs)
+
+        engine._forward = forward
+        return engine
+
+
+@pytest.mark.parametrize("kind", ["bert", "mpnet"])
+def test_a_small_device_gives_the_same_vectors_and_is_not_asked_twice_for_too_much(kind, toys, tmp_path):
+    model = read_folder(toys.write(tmp_path / kind, kind))
+    tokens = toys.tokens(LENGTHS)
+    expected = Engine(model, batch_tokens=2048).embed(tokens)
+    allocator = Allocator(300)
+    engine = allocator.on(Engine(model, batch_tokens=1024))
+    assert np.abs(engine.embed(tokens) - expected).max() < 1e-5
+    refused = [asked for asked in allocator.asked if asked > allocator.room]
+    assert len(refused) <= 3, "1024, 512 and perhaps once more; then the budget fits"
+    allocator.asked.clear()
+    engine.embed(tokens)
+    assert max(allocator.asked) <= allocator.room
+
+
+def test_a_device_without_room_for_one_text_says_how_to_go_on(toys, toy_model):
+    with pytest.raises(OutOfResourcesError, match="one text of 30 tokens") as caught:
+        Allocator(20).on(Engine(toy_model)).embed(toys.tokens(LENGTHS))
+    assert caught.value.exit_code == 5
+
+
+def test_padded_packs_waste_little(toys):
+    from uicgpu.encode.batches import cut_packs
+
+    lengths = np.random.default_rng(3).integers(3, 120, 1500)
+    packs = cut_packs(lengths, 8192, padded=True)
+    computed = sum(len(pack) * int(lengths[pack].max()) for pack in packs)
+    assert computed / lengths.sum() <= 1.06

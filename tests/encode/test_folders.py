@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from uicgpu.encode.folders import JSON_BYTES, read_folder
+from uicgpu.encode.folders import read_folder
+from uicgpu.encode.json_files import JSON_BYTES
 from uicgpu.errors import InputError
 
 
@@ -104,7 +105,7 @@ def test_refused(reason, folder):
 
 
 def test_unknown_modules_and_paths_are_refused(folder, toys):
-    for kind in ("models.Dense", "os.system", "models.Transformer; import os"):
+    for kind in ("models.LSTM", "os.system", "models.Transformer; import os"):
         toys.write_st_layout(folder, kinds=["models.Transformer", "models.Pooling", kind])
         with pytest.raises(InputError, match="not supported"):
             read_folder(folder)

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from uicgpu.encode.language import choose_model, complaint, measure_fit
+from uicgpu.encode.language import SAMPLE_TEXTS, choose_model, complaint, measure_fit
 from uicgpu.encode.models import find_model, minilm_model
 from uicgpu.errors import InputError
 
@@ -44,7 +44,7 @@ def test_the_sample_does_not_depend_on_the_order_of_the_texts(toy_model):
     shuffled = texts.copy()
     random.Random(5).shuffle(shuffled)
     assert measure_fit(toy_model, texts) == measure_fit(toy_model, shuffled)
-    assert measure_fit(toy_model, texts).texts == 1000
+    assert measure_fit(toy_model, texts).texts == SAMPLE_TEXTS
 
 
 def test_auto_keeps_minilm_for_english(minilm):

@@ -1,4 +1,4 @@
-"""From texts to packs: clean, tokenise once, sort by length, cut by a token budget.
+"""From clean texts to packs: tokenise once, sort by length, cut by a token budget.
 
 Everything here depends on the texts and the settings alone, never on threads or free memory, so that the same texts
 give the same packs and the same bytes.
@@ -6,17 +6,16 @@ give the same packs and the same bytes.
 
 from __future__ import annotations
 
-import hashlib
-import math
-import unicodedata
-from collections.abc import Iterable, Sequence
+import dataclasses
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uicgpu.errors import InputError
+from uicgpu.encode.texts import clean_text as clean_text
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -26,69 +25,10 @@ CHARACTERS_PER_TOKEN = 16
 TOKENISE_AT_ONCE = 512
 """Texts per call of the tokeniser."""
 PADDED_MULTIPLE = 8
-"""Padded packs round their length up to a multiple of this."""
-
-
-def clean_text(value: object, row: int = 0) -> str:
-    r"""Return a text in NFC without surrounding white space; missing values are empty texts.
-
-    Lone surrogates become U+FFFD, surrogate pairs the character that they spell.
-
-    Raises
-    ------
-    InputError
-        When ``value`` is neither a text nor missing (None, NaN, pandas' NA).
-
-    >>> clean_text("  Cafe\u0301 "), clean_text(None), clean_text(float("nan"))
-    ('Café', '', '')
-    """
-    if isinstance(value, str):
-        text = value if value.isascii() else _without_surrogates(value)
-        return (text if text.isascii() else unicodedata.normalize("NFC", text)).strip()
-    if value is None or (isinstance(value, float) and math.isnan(value)) or type(value).__name__ == "NAType":
-        return ""
-    raise InputError(
-        f"a text is expected, found {value!r} of type {type(value).__name__}",
-        where=f"texts, position {row}",
-        fix="convert the values to text first",
-    )
-
-
-def _without_surrogates(text: str) -> str:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
-
-
-def distinct_texts(texts: Iterable[object]) -> tuple[list[str], NDArray[np.int64], NDArray[np.void]]:
-    """Find the distinct texts after cleaning, in an order that the order of the input does not touch.
-
-    Returns
-    -------
-    distinct
-        The distinct texts, sorted by the BLAKE2b-128 hash of their UTF-8 bytes.
-    inverse
-        int64 [n]: the position in ``distinct`` of each input text.
-    keys
-        V16 [distinct]: the hashes.
-
-    >>> distinct, inverse, keys = distinct_texts(["b", " a", "b ", "a"])
-    >>> [distinct[code] for code in inverse]
-    ['b', 'a', 'b', 'a']
-    """
-    codes: dict[str, int] = {}
-    first_seen = np.fromiter(
-        (codes.setdefault(clean_text(value, row), len(codes)) for row, value in enumerate(texts)), dtype=np.int64
-    )
-    found = list(codes)
-    digests = [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in found]
-    order = sorted(range(len(found)), key=digests.__getitem__)
-    position = np.empty(len(found), dtype=np.int64)
-    position[order] = np.arange(len(found))
-    keys = np.frombuffer(b"".join(digests[code] for code in order), dtype="V16")
-    return [found[code] for code in order], position[first_seen] if len(found) else first_seen, keys
+"""Padded packs on a GPU round their length up to a multiple of this; its half-precision units want it."""
+PADDED_WASTE = 1.06
+"""Largest ratio of computed to real tokens in a padded pack of more than ``PADDED_LEAST`` tokens."""
+PADDED_LEAST = 256
 
 
 @dataclass(frozen=True)
@@ -175,6 +115,43 @@ class TextTokenizer:
         np.cumsum([len(ids) for ids in pieces], out=offsets[1:])
         return Tokens(np.concatenate(pieces) if pieces else np.zeros(0, np.int32), offsets, truncated, unknown, blank)
 
+    def tokenise_in_pieces(self, texts: Sequence[str]) -> tuple[Tokens, NDArray[np.int64]]:
+        """Tokenise clean texts, each too long one as several pieces that fit.
+
+        Returns
+        -------
+        tokens
+            Of the pieces; ``truncated`` marks the pieces of long texts.
+        owners
+            int64 [pieces], not decreasing: the text that each piece belongs to.
+        """
+        tokens = self.tokenise(texts)
+        if not tokens.truncated.any():
+            return tokens, np.arange(len(texts), dtype=np.int64)
+        pieces = [self._pieces(text) if long else [text] for text, long in zip(texts, tokens.truncated, strict=True)]
+        owners = np.repeat(np.arange(len(texts), dtype=np.int64), [len(parts) for parts in pieces])
+        found = self.tokenise([piece for parts in pieces for piece in parts])
+        return dataclasses.replace(found, truncated=tokens.truncated[owners]), owners
+
+    def _pieces(self, text: str) -> list[str]:
+        """Split a text between words so that each piece, prompt included, fits into the limit."""
+        body = text.lower() if self._lowercase else text
+        room = max(1, (self.max_tokens - self._blank_length) * 15 // 16)  # a torn word may take more tokens alone
+        self._tokenizer.no_truncation()
+        try:
+            encoding = self._tokenizer.encode(body, add_special_tokens=False)
+        finally:
+            self._tokenizer.enable_truncation(self.max_tokens)
+        words, offsets = encoding.word_ids, encoding.offsets
+        starts = [0]
+        while starts[-1] + room < len(offsets):
+            place = starts[-1] + room
+            while place > starts[-1] + room // 2 and words[place] is not None and words[place] == words[place - 1]:
+                place -= 1
+            starts.append(place)
+        cuts = [0, *(offsets[place][0] for place in starts[1:]), len(body)]
+        return [body[start:end] for start, end in itertools.pairwise(cuts) if end > start]
+
     def _encode(self, texts: Sequence[str]) -> list[tuple[Encoding, bool]]:
         """Encode texts; True where the text was cut by characters."""
         limit = CHARACTERS_PER_TOKEN * self.max_tokens
@@ -216,7 +193,9 @@ def unknown_id(tokenizer: Tokenizer) -> int | None:
     return tokenizer.token_to_id(name)
 
 
-def cut_packs(lengths: NDArray[np.int64], budget: int, padded: bool = False) -> list[NDArray[np.int64]]:
+def cut_packs(
+    lengths: NDArray[np.int64], budget: int, padded: bool = False, multiple: int = 1
+) -> list[NDArray[np.int64]]:
     """Cut texts into packs of at most ``budget`` tokens, longest texts first; equal lengths in the order given.
 
     Parameters
@@ -226,7 +205,10 @@ def cut_packs(lengths: NDArray[np.int64], budget: int, padded: bool = False) -> 
     budget
         Tokens per pack; a longer text is a pack of its own.
     padded
-        Count the tokens of a padded batch: texts times the longest length, rounded up to a multiple of 8.
+        Count the tokens of a padded batch: texts times the longest length. Such a pack also ends before the padding
+        exceeds :data:`PADDED_WASTE`, as far as rounding allows.
+    multiple
+        Padded lengths are rounded up to a multiple of this.
 
     Returns
     -------
@@ -238,22 +220,24 @@ def cut_packs(lengths: NDArray[np.int64], budget: int, padded: bool = False) -> 
     """
     order = np.argsort(-lengths, kind="stable")
     packs: list[NDArray[np.int64]] = []
-    start, used = 0, 0
+    start, real, width = 0, 0, 0
     for position, text in enumerate(order):
-        if padded:
-            longest = int(lengths[order[start]])
-            cost = padded_length(longest) * (position - start + 1)
-        else:
-            cost = used + int(lengths[text])
-        if cost > budget and position > start:
+        length = int(lengths[text])
+        if position == start:
+            real, width = 0, padded_length(length, multiple)
+        cost = width * (position + 1 - start) if padded else real + length
+        # what padding to the rounded length costs anyway does not count as waste
+        floor = (real + length) + (position + 1 - start) * (multiple - 1)
+        wasteful = padded and cost > PADDED_LEAST and cost > PADDED_WASTE * floor
+        if (cost > budget or wasteful) and position > start:
             packs.append(order[start:position])
-            start, cost = position, int(lengths[text])
-        used = cost
+            start, real, width = position, 0, padded_length(length, multiple)
+        real += length
     if start < len(order):
         packs.append(order[start:])
     return packs
 
 
-def padded_length(length: int) -> int:
-    """Round a length up to the multiple that padded packs use."""
-    return -(-length // PADDED_MULTIPLE) * PADDED_MULTIPLE
+def padded_length(length: int, multiple: int = PADDED_MULTIPLE) -> int:
+    """Round a length up to a multiple."""
+    return -(-length // multiple) * multiple

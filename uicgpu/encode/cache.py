@@ -2,14 +2,15 @@
 
 One folder per encoder identity, so two encoders can never mix. A shard is two files: the vectors, and then an index
 with the BLAKE2b-128 key of each text and a checksum of each entry. Both are written to a temporary file and renamed,
-the index last: a shard without index does not exist. Files are never changed. An entry whose checksum is wrong counts
-as absent; it is computed again and goes into a new shard, which wins.
+the index last: a shard without index does not exist. Files are never changed; many small shards are merged into a new
+one. An entry whose checksum is wrong counts as absent; it is computed again and goes into a new shard, which wins.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uicgpu.encode.fingerprints import cache_home, write_atomically
+from uicgpu.encode.key_index import KeyIndex
 
 INDEX_DTYPE = np.dtype([("key", "V16"), ("check", "V8"), ("tokens", "<i4"), ("flags", "u1")])
 """One entry: text key, checksum over key, tokens, flags and vector, tokens of the text, flags."""
@@ -25,6 +27,10 @@ TRUNCATED, UNKNOWN, BLANK = 1, 2, 4
 """Flags of a text: cut at the token limit; all tokens unknown; no token of its own."""
 INDEX_SUFFIX = ".index.npy"
 VECTORS_SUFFIX = ".vectors.npy"
+ROW_BITS = 32
+"""Place of an entry: shard number << 32 | row."""
+SMALL_ROWS, MANY_SHARDS, MERGED_ROWS = 4096, 64, 65536
+"""When a cache is opened with ``MANY_SHARDS`` shards of fewer than ``SMALL_ROWS`` texts, they are merged."""
 
 
 def vector_cache_folder() -> Path:
@@ -74,16 +80,18 @@ class VectorCache:
         self.dim = dim
         self.damaged = 0
         self._identity = identity
-        self._shards: list[NDArray[np.float32]] = []
-        self._entries: list[NDArray[Any]] = []
-        self._order: NDArray[np.int64] | None = None
+        self._index = KeyIndex()
+        self._shards: list[Path] = []
+        self._rows: list[int] = []
+        self._lock = threading.Lock()  # the next window is looked up while this one is stored
         self._next = 1
         for index in sorted(self.folder.glob(f"*{INDEX_SUFFIX}")):
             self._next = max(self._next, int(index.name[:8]) + 1) if index.name[:8].isdigit() else self._next
             self._open(index)
+        self._merge_small_shards()
 
     def __len__(self) -> int:
-        return sum(map(len, self._entries))
+        return sum(self._rows)
 
     def look_up(self, keys: NDArray[np.void]) -> tuple[NDArray[np.bool_], Entries]:
         """Find texts by key.
@@ -91,7 +99,7 @@ class VectorCache:
         Parameters
         ----------
         keys
-            V16 [texts], as :func:`uicgpu.encode.batches.distinct_texts` gives them.
+            V16 [texts], as :func:`uicgpu.encode.texts.distinct_texts` gives them.
 
         Returns
         -------
@@ -101,22 +109,37 @@ class VectorCache:
             Of all texts; rows that were not found are zero.
         """
         found, entries = nothing_found(len(keys), self.dim)
-        if not len(keys) or not self._entries:
-            return found, entries
-        sorted_keys, shard_of, row_of = self._sorted()
-        wanted = keys.view("S16")
-        # entries of one key lie in the order of their shards: the last one is the newest
-        place = np.searchsorted(sorted_keys, wanted, side="right") - 1
-        hits = np.flatnonzero((place >= 0) & (sorted_keys[np.maximum(place, 0)] == wanted))
-        for text in hits[np.argsort(shard_of[place[hits]], kind="stable")].tolist():
-            shard, row = int(shard_of[place[text]]), int(row_of[place[text]])
-            entry, vector = self._entries[shard][row], self._shards[shard][row]
+        with self._lock:
+            places = self._index.find(keys)
+        shards, rows = places >> ROW_BITS, places & (2**ROW_BITS - 1)
+        for shard in np.unique(shards[places >= 0]).tolist():
+            self._read(self._shards[shard], np.flatnonzero((places >= 0) & (shards == shard)), rows, found, entries)
+        return found, entries
+
+    def _read(
+        self,
+        path: Path,
+        texts: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        found: NDArray[np.bool_],
+        entries: Entries,
+    ) -> None:
+        """Fill in ``texts`` from their rows of one shard; the files are open only meanwhile, so memory stays flat."""
+        try:
+            index, vectors = _load(path, self.dim)
+            index, vectors = index[rows[texts]], vectors[rows[texts]]
+        except FileNotFoundError:  # another process merged this shard into a larger one
+            return
+        except Exception:  # damaged since it was opened; see _open
+            self.damaged += 1
+            return
+        for place, text in enumerate(texts.tolist()):
+            entry, vector = index[place], vectors[place]
             if entry["check"].tobytes() != _checksum(entry["key"], entry["tokens"], entry["flags"], vector):
                 self.damaged += 1
                 continue
             entries.vectors[text], entries.tokens[text], entries.flags[text] = vector, entry["tokens"], entry["flags"]
             found[text] = True
-        return found, entries
 
     def add(self, keys: NDArray[np.void], entries: Entries) -> None:
         """Append a shard.
@@ -146,29 +169,61 @@ class VectorCache:
 
     def _open(self, path: Path) -> None:
         try:
-            index = np.load(path, allow_pickle=False)
-            vectors = np.load(
-                path.with_name(path.name.removesuffix(INDEX_SUFFIX) + VECTORS_SUFFIX), mmap_mode="r", allow_pickle=False
-            )
+            index, _ = _load(path, self.dim)
         except Exception:  # a damaged header makes NumPy's parser raise many kinds; the shard is counted and left out
             self.damaged += 1
             return
-        if index.dtype != INDEX_DTYPE or vectors.dtype != np.float32 or vectors.shape != (*index.shape, self.dim):
-            self.damaged += 1
-            return
-        self._entries.append(index)
-        self._shards.append(vectors)
-        self._order = None
+        with self._lock:
+            self._index.add(index["key"], (len(self._shards) << ROW_BITS) + np.arange(len(index), dtype=np.int64))
+            self._shards.append(path)
+            self._rows.append(len(index))
 
-    def _sorted(self) -> tuple[NDArray[np.bytes_], NDArray[np.int64], NDArray[np.int64]]:
-        """All keys in order, with the shard and row of each."""
-        keys = np.concatenate([np.ascontiguousarray(index["key"]) for index in self._entries]).view("S16")
-        if self._order is None:
-            self._order = np.argsort(keys, kind="stable")
-        sizes = [len(index) for index in self._entries]
-        shard_of = np.repeat(np.arange(len(sizes)), sizes)
-        row_of = np.concatenate([np.arange(size) for size in sizes])
-        return keys[self._order], shard_of[self._order], row_of[self._order]
+    def _merge_small_shards(self) -> None:
+        """Turn many small shards, as many small calls leave them, into few large ones.
+
+        The merged shard is complete before the small ones go; a kill between the two leaves both, which is harmless.
+        """
+        small = [shard for shard, rows in enumerate(self._rows) if rows < SMALL_ROWS]
+        if len(small) < MANY_SHARDS:
+            return
+        waiting: list[int] = []
+        for shard in small:
+            waiting.append(shard)
+            if sum(self._rows[one] for one in waiting) >= MERGED_ROWS or shard == small[-1]:
+                try:
+                    self._merge(waiting)
+                except OSError:  # a read-only or full disk: the small shards serve as well
+                    return
+                waiting = []
+
+    def _merge(self, shards: list[int]) -> None:
+        keys = []
+        for shard in shards:
+            try:
+                keys.append(np.array(_load(self._shards[shard], self.dim)[0]["key"]))
+            except (OSError, ValueError):
+                continue  # gone or damaged since it was opened
+        wanted = np.unique(np.concatenate(keys).view("S16")).view("V16") if keys else np.zeros(0, "V16")
+        found, entries = self.look_up(wanted)  # checks every entry: damage is not carried along
+        self.add(wanted[found], Entries(entries.vectors[found], entries.tokens[found], entries.flags[found]))
+        for shard in shards:
+            self._rows[shard] = 0
+            for path in (self._shards[shard], vectors_of(self._shards[shard])):
+                path.unlink(missing_ok=True)
+
+
+def vectors_of(index: Path) -> Path:
+    """Return the file of a shard's vectors, beside its index."""
+    return index.with_name(index.name.removesuffix(INDEX_SUFFIX) + VECTORS_SUFFIX)
+
+
+def _load(path: Path, dim: int) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    """Map a shard into memory; ValueError when its two files do not fit together or have another dimension."""
+    index = np.load(path, mmap_mode="r", allow_pickle=False)
+    vectors = np.load(vectors_of(path), mmap_mode="r", allow_pickle=False)
+    if index.dtype != INDEX_DTYPE or vectors.dtype != np.float32 or vectors.shape != (*index.shape, dim):
+        raise ValueError(f"{path.name} and its vectors do not fit together")
+    return index, vectors
 
 
 def _checksum(key: Any, tokens: Any, flags: Any, vector: NDArray[np.float32]) -> bytes:

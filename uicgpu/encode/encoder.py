@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uicgpu.encode.batches import TextTokenizer, Tokens, distinct_texts
-from uicgpu.encode.cache import BLANK, TRUNCATED, UNKNOWN, Entries, VectorCache, nothing_found, vector_cache_folder
-from uicgpu.encode.language import SAMPLE_TEXTS, choose_model, load_tokenizer
-from uicgpu.encode.models import VECTORS_VERSION, Model, find_model
-from uicgpu.encode.number_format import choose_dtype
+from uicgpu.encode.encoding import EncodingPass
+from uicgpu.encode.language import SAMPLE_TEXTS
+from uicgpu.encode.settling import Settling
+from uicgpu.encode.speed import Speed, progress_bar
+from uicgpu.encode.texts import distinct_texts, sample_texts
+from uicgpu.encode.vector_file import VectorFormat, vector_file
+from uicgpu.encode.windows import GPU_WINDOWS, Window, cut, stream
 from uicgpu.errors import SettingsError
 
 if TYPE_CHECKING:
-    from uicgpu.encode.engine import Engine
+    from uicgpu.settings import Settings
 
-WINDOW_TEXTS = 16384
-WINDOW_CHARACTERS = 2**20
-"""Distinct texts that are tokenised, encoded and stored together (whichever is reached first): what a kill can lose."""
+CHARACTERS_THAT_COUNT = 16
+"""Of a text that is cut, so many characters per token can matter."""
 
 
-class Encoder:
+class Encoder(Settling):
     """Turns texts into unit vectors; each distinct text is encoded once, and with a cache once ever.
 
     Parameters
@@ -41,17 +43,22 @@ class Encoder:
     threads
         Worker threads on the CPU; default: those this process may use. The vectors do not depend on it.
     batch_tokens
-        Tokens per pack.
+        Tokens per pack; default: 1024 on a CPU, 65536 on a GPU.
     max_tokens
         Limit per text; default: the model's own. Longer texts are cut and counted.
     dtype
         ``auto``, ``float32``, ``float16`` or ``bfloat16``.
     prompt
         Replaces the model's own prompt.
+    dim
+        Keep so many values of each vector; only for models that were trained for it.
+    long_texts
+        What happens to texts longer than ``max_tokens``: ``cut`` (counted as truncated), or ``chunk``: the mean of the
+        vectors of their pieces, weighted by tokens (counted as chunked).
     guard
         False lets a named model through although it does not know the language of the texts.
     say
-        Told :attr:`message` and each of :attr:`warnings` when they arise.
+        Told :attr:`message` and each of :attr:`warnings` when they arise, and how fast long work goes.
 
     Attributes
     ----------
@@ -68,125 +75,44 @@ class Encoder:
     ((3, 384), True, 0.0)
     """
 
-    def __init__(
-        self,
-        model: str | os.PathLike[str] = "auto",
-        device: str = "auto",
-        cache: str | os.PathLike[str] | None = None,
-        threads: int | None = None,
-        batch_tokens: int = 8192,
-        max_tokens: int | None = None,
-        *,
-        dtype: str = "auto",
-        prompt: str | None = None,
-        guard: bool = True,
+    @classmethod
+    def from_settings(
+        cls,
+        settings: Settings,
+        device: str | None = None,
+        cache: str | os.PathLike[str] | None = "default",
         say: Callable[[str], None] | None = None,
-    ) -> None:
-        if batch_tokens < 1 or (threads is not None and threads < 1) or (max_tokens is not None and max_tokens < 8):
-            raise SettingsError(
-                f"impossible encoder settings: batch_tokens {batch_tokens}, threads {threads}, max_tokens {max_tokens}",
-                fix="batch_tokens and threads are 1 or more, max_tokens 8 or more",
-            )
-        self.message = ""
-        self.warnings: list[str] = []
-        self._requested = os.fspath(model)
-        self._device = device
-        self._say = say or (lambda _: None)
-        self._cache_folder = None if cache is None else Path(cache).expanduser()
-        if cache == "default":
-            self._cache_folder = vector_cache_folder()
-        self._threads = threads or len(os.sched_getaffinity(0))
-        self._batch_tokens = batch_tokens
-        self._max_tokens = max_tokens
-        self._wanted_dtype = dtype
-        self._prompt = prompt
-        self._guard = guard
-        self._model: Model | None = None
-        self._dtype = ""
-        self._torch_device = ""
-        self._release: Callable[[], None] | None = None
-        self._tokenizer: TextTokenizer | None = None
-        self._engine: Engine | None = None
-        self._cache: VectorCache | None = None
-        self._encoded_tokens = 0
-        self._counts = dict.fromkeys(
-            (
-                "texts",
-                "distinct",
-                "tokens",
-                "truncated",
-                "unknown_texts",
-                "empty_texts",
-                "cache_hits",
-            ),
-            0,
+    ) -> Encoder:
+        """Return the encoder that a run's settings ask for.
+
+        Parameters
+        ----------
+        device
+            Replaces ``settings.device``.
+        """
+        return cls(
+            settings.model,
+            device=device or settings.device,
+            cache=cache,
+            threads=settings.threads,
+            batch_tokens=settings.batch_tokens,
+            max_tokens=settings.max_tokens,
+            dtype=settings.dtype,
+            prompt=settings.prompt,
+            dim=settings.dim,
+            long_texts=settings.long_texts,
+            say=say,
         )
-        if self._requested != "auto":
-            self._settle(find_model(self._requested))
-
-    @property
-    def model(self) -> Model:
-        """The encoder in use.
-
-        Raises
-        ------
-        SettingsError
-            With ``auto`` before the first :meth:`encode`.
-        """
-        if self._model is None:
-            raise SettingsError(
-                "the encoder is chosen by the first texts", fix="call encode(texts) first, or name a model"
-            )
-        return self._model
-
-    @property
-    def dim(self) -> int:
-        """Dimension of the vectors."""
-        return self.model.dim
-
-    @property
-    def identity(self) -> str:
-        """A string that changes whenever the vectors could."""
-        return f"{self.model.identity}/{self._dtype}/{self._kind}/vectors {VECTORS_VERSION}"
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What the vectors are: model, hashes, counts of texts and tokens; and how many texts the cache gave.
-
-        Everything but ``cache_hits`` depends on the texts and settings alone.
-        """
-        model = self.model
-        return {
-            "model": model.name,
-            "architecture": model.architecture,
-            "weights_sha256": model.weights_sha256,
-            "dim": model.dim,
-            "pooling": model.pooling,
-            "prompt": model.prompt,
-            "max_tokens": model.max_tokens,
-            "dtype": self._dtype,
-            "message": self.message,
-            **self._counts,
-        }
-
-    @property
-    def work(self) -> dict[str, Any]:
-        """What was computed by this encoder, which depends on what the cache already had.
-
-        ``tokens`` went in, ``computed_tokens`` through the network; ``padding`` is their ratio.
-        """
-        computed = self._engine.computed_tokens if self._engine is not None else 0
-        return {
-            "tokens": self._encoded_tokens,
-            "computed_tokens": computed,
-            "padding": computed / self._encoded_tokens if self._encoded_tokens else 1.0,
-            "cache_hits": self._counts["cache_hits"],
-            "cache_damaged": self._cache.damaged if self._cache is not None else 0,
-            "warnings": list(self.warnings),
-        }
 
     def encode(
-        self, texts: str | Iterable[object], advance: Callable[[int], None] | None = None
+        self,
+        texts: str | Iterable[object],
+        advance: Callable[[int], None] | None = None,
+        *,
+        batch_size: int | None = None,
+        show_progress_bar: bool | None = None,
+        convert_to_numpy: bool = True,
+        normalize_embeddings: bool | None = None,
     ) -> NDArray[np.float32]:
         """Return the unit vector of each text.
 
@@ -199,6 +125,12 @@ class Encoder:
             Texts; one text alone gives one vector.
         advance
             Called with the number of input texts finished since the last call.
+        batch_size
+            Accepted for callers of sentence-transformers and without effect: packs are cut by tokens.
+        show_progress_bar
+            Show one on stderr.
+        convert_to_numpy, normalize_embeddings
+            Accepted for callers of sentence-transformers; vectors are NumPy arrays of unit rows.
 
         Returns
         -------
@@ -215,147 +147,126 @@ class Encoder:
             The device does not answer.
         OutOfResourcesError
             One text alone does not fit into memory.
+        SettingsError
+            Tensors were asked for, or vectors of a length other than 1 from a model that has them.
         """
+        if not convert_to_numpy:
+            raise SettingsError("vectors are NumPy arrays", fix="use torch.from_numpy(encoder.encode(texts))")
         if isinstance(texts, str):
-            row: NDArray[np.float32] = self.encode([texts], advance)[0]
+            row: NDArray[np.float32] = self.encode([texts], advance, normalize_embeddings=normalize_embeddings)[0]
             return row
         given = texts if isinstance(texts, Sequence) else list(texts)
         distinct, inverse, keys = distinct_texts(given)
         self._choose(distinct[: 2 * SAMPLE_TEXTS])  # in hash order, so this is a sample
+        if normalize_embeddings is False and not self.model.normalise:
+            raise SettingsError(
+                "the vectors have length 1, and this model's own have not", fix="leave normalize_embeddings out"
+            )
         repeats = np.bincount(inverse, minlength=len(distinct))
         vectors = np.zeros((len(distinct), self.dim), dtype=np.float32)
-        for window in _windows(distinct, 16 * self.model.max_tokens):
-            self._encode_window(distinct[window], keys[window], vectors[window], repeats[window], advance)
-        self._counts["texts"] += len(given)
-        self._counts["distinct"] += len(distinct)
+        slices = list(cut((len(text) for text in distinct), self._most_characters, self._window_size))
+        windows = (
+            Window(distinct[part], keys[part], np.repeat(np.arange(part.stop - part.start), repeats[part]))
+            for part in slices
+        )
+        bar = progress_bar(len(given)) if show_progress_bar else contextlib.nullcontext(advance)
+        with bar as told, self._begin(self._cache_folder, len(given), told) as encoding:
+            for part, (_, rows) in zip(slices, encoding.run(windows), strict=True):
+                vectors[part] = rows
         return vectors[inverse]
 
-    def _encode_window(
+    def encode_to(
         self,
-        texts: list[str],
-        keys: NDArray[np.void],
-        vectors: NDArray[np.float32],
-        repeats: NDArray[np.int64],
-        advance: Callable[[int], None] | None,
-    ) -> None:
-        """Fill ``vectors`` with the unit vectors of distinct texts."""
-        cache = self._open_cache()
-        found, entries = cache.look_up(keys) if cache is not None else nothing_found(len(texts), self.dim)
-        missing = np.flatnonzero(~found)
-        if advance is not None and len(missing) < len(texts):
-            advance(int(repeats[found].sum()))
-        if len(missing):
-            tokens = self._load_tokenizer().tokenise([texts[row] for row in missing])
-            entries.tokens[missing] = tokens.lengths
-            entries.flags[missing] = _flags(tokens)
+        path: str | os.PathLike[str],
+        texts: Iterable[object],
+        advance: Callable[[int], None] | None = None,
+        *,
+        dtype: VectorFormat = "float32",
+        total: int | None = None,
+    ) -> int:
+        """Write the unit vector of each text to a ``.npy`` file, in memory that does not grow with the texts.
 
-            def finished(rows: NDArray[np.int64]) -> None:
-                if advance is not None:
-                    advance(int(repeats[missing[rows]].sum()))
+        What is finished survives a kill: the cache, or without one a folder of shards beside the file, holds the
+        vectors of every finished window, and the same call goes on from there. The file itself appears when it is
+        complete. Open it with ``numpy.load(path, mmap_mode="r")``.
 
-            entries.vectors[missing] = self._load_engine().embed(tokens, finished)
-            self._encoded_tokens += int(tokens.lengths[~tokens.blank].sum())
-            if cache is not None:
-                self._store(cache, keys[missing], entries, missing)
-        vectors[:] = unit_rows(entries.vectors)
-        self._count(entries, found)
+        Parameters
+        ----------
+        path
+            The file.
+        texts
+            Texts, read once and in order; with ``auto`` the model is chosen by a sample of all of them if they are a
+            sequence, by the first ones otherwise.
+        advance
+            Called with the number of texts finished since the last call.
+        dtype
+            ``float32`` or ``float16`` (half the size; the ten nearest neighbours stay the same).
+        total
+            Number of texts for the time left, if they are not a sequence.
 
-    def _store(self, cache: VectorCache, keys: NDArray[np.void], entries: Entries, rows: NDArray[np.int64]) -> None:
-        try:
-            cache.add(keys, Entries(entries.vectors[rows], entries.tokens[rows], entries.flags[rows]))
-        except OSError as error:
-            # the vectors are there; losing the run for the cache's sake would be worse than doing without
-            self._warn(f"the vector cache at {cache.folder} cannot be written: {error.strerror}")
-            self._cache_folder = None
-            self._cache = None
+        Returns
+        -------
+        int
+            Rows written.
 
-    def _count(self, entries: Entries, found: NDArray[np.bool_]) -> None:
-        self._counts["tokens"] += int(entries.tokens.sum())
-        self._counts["cache_hits"] += int(found.sum())
-        for name, flag in (("truncated", TRUNCATED), ("unknown_texts", UNKNOWN), ("empty_texts", BLANK)):
-            self._counts[name] += int(np.count_nonzero(entries.flags & flag))
-
-    def _choose(self, texts: Sequence[str]) -> None:
-        if self.message:
-            return
-        chosen, self.message = choose_model(self._requested, texts, self._guard)
-        self._say(self.message)
-        if self._model is None:
-            self._settle(chosen)
-
-    def _warn(self, line: str) -> None:
-        self.warnings.append(line)
-        self._say(line)
-
-    def _settle(self, model: Model) -> None:
-        """Fix model, device and number format."""
-        changes: dict[str, Any] = {}
-        if self._max_tokens is not None:
-            changes["max_tokens"] = min(self._max_tokens, model.max_tokens)
-        if self._prompt is not None:
-            changes["prompt"] = self._prompt
-        self._model = dataclasses.replace(model, **changes)
-        self._torch_device, self._release = "cpu", None
-        if self._device != "cpu":
-            from uicgpu.backends import choose_backend
-
-            backend = choose_backend(self._device, self._threads)
-            self._torch_device, self._release = backend.device, backend.release
-        self._dtype, warning = choose_dtype(self._wanted_dtype, self._torch_device, model.trained_dtype)
-        if warning:
-            self._warn(warning)
+        Raises
+        ------
+        OutOfResourcesError
+            The disk is full, or one text alone does not fit into memory.
+        InputError, MissingExtraError, MissingDeviceError
+            As :meth:`encode`.
+        """
+        if dtype not in get_args(VectorFormat):
+            raise SettingsError(f"unknown format of vectors: {dtype!r}", fix="use float32 or float16")
+        place = Path(path)
+        if isinstance(texts, str):
+            texts = [texts]
+        if isinstance(texts, Sequence):
+            total = len(texts)
+            self._choose(lambda: sample_texts(texts, 2 * SAMPLE_TEXTS))
+        windows = stream(texts, self._most_characters, self._window_size)
+        first = next(windows, None)
+        self._choose(list(first.texts)[: 2 * SAMPLE_TEXTS] if first is not None else [])
+        shards = self._cache_folder or place.with_name(f".{place.name}.shards")
+        with (
+            self._begin(shards, total, advance) as encoding,
+            vector_file(place, self.dim, dtype) as file,
+        ):
+            for window, rows in encoding.run(_chain(first, windows)):
+                file.append(rows[window.inverse])
+        if self._cache_folder is None:
+            self.loaded.forget_cache(shards)
+            shutil.rmtree(shards, ignore_errors=True)
+        return file.rows
 
     @property
-    def _kind(self) -> str:
-        return self._torch_device.partition(":")[0]
+    def _window_size(self) -> int:
+        on_gpu = self._loaded.kind != "cpu" if self._loaded is not None else self._device.startswith("cuda")
+        return GPU_WINDOWS if on_gpu else 1
 
-    def _open_cache(self) -> VectorCache | None:
-        if self._cache is None and self._cache_folder is not None:
-            self._cache = VectorCache(self._cache_folder, self.identity, self.dim)
-        return self._cache
+    @property
+    def _most_characters(self) -> int:
+        """What of a text counts for the size of a window."""
+        if self._changes["long_texts"] == "chunk" or self._loaded is None:
+            return 2**62
+        return CHARACTERS_THAT_COUNT * self.model.max_tokens
 
-    def _load_tokenizer(self) -> TextTokenizer:
-        if self._tokenizer is None:
-            os.environ.setdefault("TOKENIZERS_PARALLELISM", "false" if self._kind == "cpu" else "true")
-            self._tokenizer = load_tokenizer(self.model)
-        return self._tokenizer
-
-    def _load_engine(self) -> Engine:
-        if self._engine is None:
-            from uicgpu.encode.engine import Engine
-
-            self._engine = Engine(
-                self.model, self._torch_device, self._dtype, self._threads, self._batch_tokens, self._release
-            )
-        return self._engine
-
-
-def _flags(tokens: Tokens) -> NDArray[np.uint8]:
-    flags = tokens.truncated * TRUNCATED + tokens.unknown * UNKNOWN + tokens.blank * BLANK
-    packed: NDArray[np.uint8] = flags.astype(np.uint8)
-    return packed
+    @contextlib.contextmanager
+    def _begin(
+        self, folder: Path | None, total: int | None, advance: Callable[[int], None] | None
+    ) -> Iterator[EncodingPass]:
+        """Begin a pass; its counts become the encoder's when it ends well."""
+        cache = self.loaded.cache(folder) if folder is not None else None
+        encoding = EncodingPass(self.loaded, cache, Speed(total, self._say), advance, self._warn)
+        yield encoding
+        if cache is not None and encoding.cache is None and folder == self._cache_folder:
+            self._cache_folder = None  # it cannot be written
+        self._encoded_tokens += encoding.encoded_tokens
+        for name, count in encoding.counts.items():
+            self._counts[name] += count
 
 
-def _windows(texts: Sequence[str], characters_per_text: int) -> Iterator[slice]:
-    """Cut texts into windows by their number and their characters (a text counts at most what can be encoded of it)."""
-    start, characters = 0, 0
-    for position, text in enumerate(texts):
-        characters += min(len(text), characters_per_text)
-        if characters >= WINDOW_CHARACTERS or position + 1 - start >= WINDOW_TEXTS:
-            yield slice(start, position + 1)
-            start, characters = position + 1, 0
-    if start < len(texts):
-        yield slice(start, len(texts))
-
-
-def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return rows of length 1, norms in float64; rows of zeros stay zero. Each row's bytes depend on that row alone.
-
-    >>> unit_rows(np.array([[3, 4], [0, 0]], dtype=np.float32)).round(3).tolist()
-    [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
-    """
-    wide = vectors.astype(np.float64)
-    norms = np.sqrt((wide * wide).sum(axis=1))
-    norms[norms == 0] = 1
-    unit: NDArray[np.float32] = (wide / norms[:, None]).astype(np.float32)
-    return unit
+def _chain(first: Window | None, rest: Iterable[Window]) -> Iterator[Window]:
+    if first is not None:
+        yield first
+    yield from rest

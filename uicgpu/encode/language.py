@@ -13,15 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from uicgpu.encode.batches import TextTokenizer, distinct_texts
+from uicgpu.encode.batches import TextTokenizer
 from uicgpu.encode.models import MINILM, MULTILINGUAL, Model, find_model
+from uicgpu.encode.texts import distinct_texts
 from uicgpu.errors import InputError
 
 UNKNOWN_LIMIT = 0.05
 """Largest tolerated share of unknown tokens. Measured: 0.0001 on English titles, 0.58 on Chinese ones."""
 FOREIGN_LIMIT = 0.30
 """Largest tolerated share of letters that are not Latin, for encoders known to be English only."""
-SAMPLE_TEXTS = 1000
+SAMPLE_TEXTS = 500
 SAMPLE_CHARACTERS = 512
 """Of each sampled text, at most so many characters are looked at."""
 EXAMPLES = 3
@@ -65,7 +66,7 @@ def measure_fit(model: Model, texts: Sequence[object], tokenizer: TextTokenizer 
         Its tokeniser without prompt, if already loaded.
     """
     distinct, _, _ = distinct_texts(texts)
-    # distinct texts come in the order of their hashes: the first thousand are a random sample that never changes
+    # distinct texts come in the order of their hashes: the first ones are a random sample that never changes
     sample = sorted(text[:SAMPLE_CHARACTERS] for text in [text for text in distinct if text][:SAMPLE_TEXTS])
     tokenizer = tokenizer or load_tokenizer(model, prompt="")
     tokens = tokenizer.tokenise(sample)

@@ -14,18 +14,15 @@ from importlib import metadata
 from pathlib import Path
 
 from uicgpu.encode.fingerprints import cache_home, remembered_sha256
-from uicgpu.encode.folders import FAMILIES, Family, Model, Pooling, read_folder
+from uicgpu.encode.folders import Model, read_folder
 from uicgpu.encode.multilingual import DECODER_VERSION, SOURCE_SHA256, decoded_folder
 from uicgpu.errors import InputError, MissingExtraError
 
 __all__ = [
-    "FAMILIES",
     "MINILM",
     "MULTILINGUAL",
     "VECTORS_VERSION",
-    "Family",
     "Model",
-    "Pooling",
     "find_model",
     "fingerprint_model",
     "read_folder",
