@@ -30,6 +30,14 @@ def test_hdbscan_finds_groups_and_noise(blobs):
     assert model.facts_["min_samples"] == 10
 
 
+def test_hdbscan_on_all_columns_equals_scikit_learn(blobs):
+    points, truth = blobs(300, 3, 60, spread=0.4)
+    ours = HDBSCAN(15, min_samples=5, components=None, device="cpu").fit(points)
+    want = theirs.HDBSCAN(min_cluster_size=15, min_samples=5, copy=True).fit(points.astype(np.float64))
+    assert adjusted_rand_score(ours.labels_, want.labels_) == 1 and adjusted_rand_score(truth, ours.labels_) > 0.9
+    assert ours.facts_["dimensions"] == 60
+
+
 def test_dbscan_counts_the_point_itself():
     line = np.array([[0], [1], [2], [10]], np.float32)
     np.testing.assert_array_equal(DBSCAN(1.0, min_samples=3, device="cpu").fit(line).labels_, [0, 0, 0, -1])

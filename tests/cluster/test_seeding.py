@@ -63,7 +63,7 @@ def test_reseeding_never_robs_a_cluster_of_its_only_point(backend):
     points = np.array([[0], [100], [101]], np.float32)
     start = np.array([[0], [100], [5000]], np.float32)
     run = lloyd(points, start, backend)
-    np.testing.assert_array_equal(run.assignment.labels, [0, 1, 2])
+    np.testing.assert_array_equal(run.labels, [0, 1, 2])
     assert (run.reseeded, run.inertia, run.converged) == (1, 0.0, True)
 
 
@@ -71,7 +71,7 @@ def test_the_worst_placed_point_stays_when_it_is_alone(backend):
     points = np.array([[0], [1], [50]], np.float32)
     # 50 is farthest from its centroid 40, but taking it would only empty another cluster.
     run = lloyd(points, np.array([[0.5], [40], [1000]], np.float32), backend)
-    np.testing.assert_array_equal(run.assignment.labels, [2, 0, 1])
+    np.testing.assert_array_equal(run.labels, [2, 0, 1])
     assert run.reseeded == 1
 
 
@@ -80,10 +80,10 @@ def test_labels_are_always_the_assignment_to_the_returned_centroids(backend, blo
     points, _ = blobs(150, 5, 4, spread=2.0)
     run = lloyd(points, points[:6], backend, max_iter=limit)
     expected = ((points[:, None].astype(float) - run.centroids) ** 2).sum(axis=2)
-    np.testing.assert_array_equal(run.assignment.labels, expected.argmin(axis=1))
+    np.testing.assert_array_equal(run.labels, expected.argmin(axis=1))
     assert run.inertia == pytest.approx(expected.min(axis=1).sum())
     assert run.converged == (limit == 300)
     means = np.stack([points[run.averaged == label].mean(axis=0, dtype=float) for label in range(6)])
     np.testing.assert_allclose(run.centroids, means, atol=1e-6)
     if run.converged:
-        np.testing.assert_array_equal(run.averaged, run.assignment.labels)
+        np.testing.assert_array_equal(run.averaged, run.labels)

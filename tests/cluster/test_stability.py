@@ -94,3 +94,10 @@ def test_few_users(rows, backend):
     vectors = np.eye(rows, dtype=np.float32)
     found = stable(vectors, Settings(k=2, stability_runs=4), backend)
     assert found["runs"] == 4
+
+
+def test_jaccard_of_each_cluster_by_hand():
+    # Cluster 0 keeps 2 of 3 users in a cluster of 2; cluster 1 comes back with one user more; 2 is gone.
+    reference = np.array([0, 0, 0, 1, 1, 2], np.int32)
+    labels = np.array([5, 5, 1, 1, 1, -1], np.int32)
+    assert stability._best_jaccard(reference, labels, 3).tolist() == pytest.approx([2 / 3, 2 / 3, 0])

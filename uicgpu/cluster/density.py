@@ -36,8 +36,9 @@ class HDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     min_samples : int or None
         Size of the neighbourhood behind the density of a point, **the point itself included** (as in scikit-learn; the
         hdbscan package and cuML do not count it). None means ``min(min_cluster_size, 10)``.
-    components : int
-        Wider input is projected on so many principal axes first, at most 30.
+    components : int or None
+        Wider input is projected on so many principal axes first, at most 30. None keeps all columns: exact in any
+        dimension on the CPU, at a cost that grows with the square of the number of points.
     device, threads
         As in :class:`uicgpu.cluster.KMeans`.
 
@@ -56,7 +57,7 @@ class HDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         min_cluster_size: int = 5,
         *,
         min_samples: int | None = None,
-        components: int = COMPONENTS,
+        components: int | None = COMPONENTS,
         device: str = "auto",
         threads: int | None = None,
     ) -> None:
@@ -135,11 +136,11 @@ def hdbscan_labels(
     backend: Backend,
     min_cluster_size: int,
     min_samples: int | None = None,
-    components: int = COMPONENTS,
+    components: int | None = COMPONENTS,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], dict[str, Any]]:
     """Labels (-1: noise), probabilities and facts of HDBSCAN; see :class:`HDBSCAN` for the parameters."""
     neighbours = min(min_cluster_size, NEIGHBOURS) if min_samples is None else min_samples
-    reduced, facts = reduce_points(points, components, backend)
+    reduced, facts = reduce_points(points, points.shape[1] if components is None else components, backend)
     facts |= {"min_cluster_size": min_cluster_size, "min_samples": neighbours}
     if points.shape[0] < max(min_cluster_size, neighbours + 1):
         return np.full(points.shape[0], NOISE, np.int32), np.zeros(points.shape[0], np.float32), facts
@@ -186,7 +187,8 @@ def knee_radius(points: NDArray[np.float32], min_samples: int) -> float:
 
 
 def _points(estimator: Any, X: Any) -> NDArray[np.float32]:
-    check_integer("components", estimator.components, 1, MOST_COMPONENTS)
+    if estimator.components is not None or isinstance(estimator, DBSCAN):
+        check_integer("components", estimator.components, 1, MOST_COMPONENTS)
     X = validate_data(estimator, X, dtype=(np.float32, np.float64), order="C", accept_large_sparse=False)
     estimator._frame = Frame.of(X)
     return estimator._frame.inward(X)  # type: ignore[no-any-return]

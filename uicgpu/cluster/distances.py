@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from uicgpu.backends.interface import Backend
+from uicgpu.kernels import distance as kernel
 
 CHUNK: Final = 4096
 """Rows per chunk: float64 work of 12 MB at 384 dimensions."""
@@ -30,8 +31,7 @@ def squared_distances(
     wide = centroids.astype(np.float64)
 
     def part(rows: slice) -> NDArray[np.float64]:
-        difference = points[rows] - wide[labels[rows]]
-        return np.asarray(np.einsum("ij,ij->i", difference, difference))
+        return kernel.squared_distances(points[rows], wide, labels[rows])
 
     return _joined(backend.map(part, chunks(points.shape[0])), 0)
 

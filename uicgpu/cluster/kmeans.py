@@ -130,7 +130,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
     ) -> Lloyd:
         backend = self._backend()
         best: Lloyd | None = None
-        tolerance = self.tol * mean_variance(points)
+        tolerance = self.tol * mean_variance(points) if self.tol else 0.0
         for number in range(1 if start is not None or self.n_init == "auto" else int(self.n_init)):
             if start is None:
                 rng = generator(seed, f"cluster/kmeans/start/{number}")
@@ -146,7 +146,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
     def _keep(self, best: Lloyd, frame: Frame, X: NDArray[Any], weights: NDArray[np.float64] | None) -> None:
         self._frame = frame
         self._centroids = best.centroids
-        self.labels_ = best.assignment.labels
+        self.labels_ = best.labels
         centres = frame.outward(best.centroids)
         inertia = float(np.ldexp(best.inertia, -2 * frame.exponent))
         if X.dtype == np.float64:

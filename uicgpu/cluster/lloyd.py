@@ -1,7 +1,8 @@
 """Lloyd's iteration: assign every point to its nearest centroid, move every centroid to the mean of its points.
 
-Labels come from :meth:`Backend.assign` (ties to the lowest id), sums from :meth:`Backend.segment_sum` in ascending row
-order and float64, so the result is the same at any number of threads.
+Labels come from :meth:`Backend.repeated_assign`: those of a plain assignment (ties to the lowest id), though bounds
+from one iteration spare most of the next one's work. Sums come from :meth:`Backend.repeated_sum`, which moves only
+points with a new label and depends on the labels alone. So the result is the same at any number of threads.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from uicgpu.backends.interface import Assignment, Backend, DeviceArray
+from uicgpu.backends.interface import Backend
 from uicgpu.cluster.distances import squared_distances
 
 COINCIDENT: Final = 1e-12
@@ -30,11 +31,11 @@ class Lloyd:
     ----------
     centroids
         float32 [k, d].
-    assignment
-        The assignment of every point to these centroids.
+    labels
+        int32 [n], the nearest of these centroids for every point.
     averaged
-        int32 [n], the labels whose means the centroids are; the same as ``assignment.labels`` when no label changed in
-        the last iteration.
+        int32 [n], the labels whose means the centroids are; the same as ``labels`` when no label changed in the last
+        iteration.
     inertia
         Weighted sum of squared distances to the own centroid, from exact differences in float64.
     iterations
@@ -46,7 +47,7 @@ class Lloyd:
     """
 
     centroids: NDArray[np.float32]
-    assignment: Assignment
+    labels: NDArray[np.int32]
     averaged: NDArray[np.int32]
     inertia: float
     iterations: int
@@ -95,42 +96,36 @@ def lloyd(
     centroids = np.ascontiguousarray(start, np.float32)
     previous = np.full(rows, -1, np.int32)
     iterations, reseeded, converged = 0, 0, False
-    assignment = backend.assign(device_points, backend.to_device(centroids))
+    assign = backend.repeated_assign(device_points)
+    sums = backend.repeated_sum(device_points, mass, centroids.shape[0])
+    nearest = assign(backend.to_device(centroids))
     while iterations < max_iter:
         iterations += 1
-        labels, taken = _fill_empty(points, centroids, assignment.labels, mass, backend)
+        labels, taken = _fill_empty(points, centroids, nearest, mass, backend)
         reseeded += taken
         converged = taken == 0 and bool(np.array_equal(labels, previous))
         if converged:
             break
         previous = labels
-        moved = _means(device_points, labels, mass, centroids, backend)
+        moved = _means(sums(labels), labels, mass, centroids)
         shift = float(((moved.astype(np.float64) - centroids) ** 2).sum())
         centroids = moved
-        assignment = backend.assign(device_points, backend.to_device(centroids))
+        nearest = assign(backend.to_device(centroids))
         if advance:
             advance(rows)
         if shift <= tol and taken == 0:
             converged = True
             break
-    own = squared_distances(points, centroids, assignment.labels, backend)
+    own = squared_distances(points, centroids, nearest, backend)
     inertia = float(own.sum() if weights is None else (own * weights).sum())
-    return Lloyd(centroids, assignment, previous, inertia, iterations, converged, reseeded)
+    return Lloyd(centroids, nearest, previous, inertia, iterations, converged, reseeded)
 
 
 def _means(
-    device_points: DeviceArray,
-    labels: NDArray[np.int32],
-    mass: NDArray[np.float32],
-    old: NDArray[np.float32],
-    backend: Backend,
+    sums: NDArray[np.float64], labels: NDArray[np.int32], mass: NDArray[np.float32], old: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Weighted means per cluster; a cluster without weight keeps its centroid."""
-    clusters = old.shape[0]
-    order = np.argsort(labels, kind="stable").astype(np.int32)
-    offsets = np.concatenate(([0], np.cumsum(np.bincount(labels, minlength=clusters)))).astype(np.int64)
-    sums = backend.segment_sum(offsets, order, mass[order], device_points)
-    totals = np.bincount(labels, weights=mass, minlength=clusters)
+    totals = np.bincount(labels, weights=mass, minlength=old.shape[0])
     filled = totals > 0
     means = sums / np.where(filled, totals, 1.0)[:, None]
     return np.where(filled[:, None], means, old).astype(np.float32)

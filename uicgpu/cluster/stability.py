@@ -47,7 +47,8 @@ def bootstrap_stability(
         ``runs``, ``users`` (that took part), ``ari`` (one per run), ``mean``, ``sd``, and ``low`` and ``high``: the
         95 % interval of the mean (Student's t over the runs, within [-1, 1]). ``mean`` is None without runs and for a
         single cluster, which any resample brings back; the interval is None with fewer than two runs. Noise that was
-        kept is left out of the comparison.
+        kept is left out of the comparison. ``per_cluster`` holds the mean Jaccard index of each cluster with the most
+        similar cluster of a resample (None without runs).
     """
     rows = np.arange(vectors.shape[0])
     if rows.size > SAMPLE:
@@ -58,14 +59,17 @@ def bootstrap_stability(
     from sklearn.metrics import adjusted_rand_score
 
     scores: list[float] = []
+    returned = np.zeros(clusters)
     with one_blas_thread():
         for run in range(settings.stability_runs if clusters > 1 else 0):
             labels = _refit(points, clusters, settings, run, backend)
             kept = reference >= 0
             scores.append(float(adjusted_rand_score(reference[kept], labels[kept])) if kept.any() else 1.0)
+            returned += _best_jaccard(reference[kept], labels[kept], clusters)
             if advance:
                 advance(1)
-    return {"runs": len(scores), "users": int(rows.size), "ari": scores, **_summary(scores)}
+    per_cluster = (returned / len(scores)).tolist() if scores else None
+    return {"runs": len(scores), "users": int(rows.size), "ari": scores, **_summary(scores), "per_cluster": per_cluster}
 
 
 def _refit(
@@ -85,6 +89,21 @@ def _refit(
         changed = {"k": min(clusters, int(drawn.size)), "noise": "assign", "seed": seed}
         centroids = cluster_vectors(points[drawn], settings.model_copy(update=changed), backend).centroids
     return backend.assign(backend.to_device(points), backend.to_device(centroids)).labels
+
+
+def _best_jaccard(reference: NDArray[np.int32], labels: NDArray[np.int32], clusters: int) -> NDArray[np.float64]:
+    """Jaccard index of each cluster with the most similar one of another clustering, float64 [clusters].
+
+    References
+    ----------
+    C. Hennig, "Cluster-wise assessment of cluster stability", Computational Statistics & Data Analysis 52 (2007).
+    """
+    others = int(labels.max()) + 1 if labels.size else 1
+    shared = np.zeros((clusters, others))
+    np.add.at(shared, (reference, np.maximum(labels, 0)), labels >= 0)
+    sizes = np.bincount(reference, minlength=clusters)[:, None] + np.bincount(labels[labels >= 0], minlength=others)
+    best: NDArray[np.float64] = (shared / np.maximum(sizes - shared, 1)).max(axis=1)
+    return best
 
 
 def _summary(scores: list[float]) -> dict[str, float | None]:

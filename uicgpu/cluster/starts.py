@@ -23,7 +23,7 @@ FINAL_ITERATIONS: Final = 300
 
 @dataclass(frozen=True)
 class Fit:
-    """Best of several starts; ``centroids`` and ``assignment`` have no empty cluster."""
+    """Best of several starts; ``centroids`` and ``labels`` have no empty cluster."""
 
     lloyd: Lloyd
     starts: int
@@ -32,7 +32,7 @@ class Fit:
     @property
     def labels(self) -> NDArray[np.int32]:
         """int32 [n]."""
-        return self.lloyd.assignment.labels
+        return self.lloyd.labels
 
 
 def fit_kmeans(
@@ -71,7 +71,7 @@ def fit_kmeans(
     assert best is not None
     if chosen.size < rows or not best.converged:
         best = lloyd(points, best.centroids, backend, weights=weights, max_iter=iterations, advance=advance)
-    filled = np.unique(best.assignment.labels)
+    filled = np.unique(best.labels)
     if filled.size < best.centroids.shape[0]:
         best = lloyd(points, best.centroids[filled], backend, weights=weights, max_iter=iterations, advance=advance)
     return Fit(best, 1 if clusters == 1 else starts, int(chosen.size))
