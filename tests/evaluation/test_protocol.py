@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from uicgpu.backends import choose_backend
-from uicgpu.evaluation import EVALUATION_STEPS, evaluate, protocol
+from uicgpu.evaluation import evaluate, evaluation_steps, learning
 from uicgpu.evaluation.ranking import held_out
 from uicgpu.evaluation.tuning import _last_items, tune
 from uicgpu.events.split import TEST, split_events
@@ -53,7 +53,8 @@ def test_the_blend_beats_popularity_where_tastes_differ(outcome):
 def test_names_are_stable_and_numbers_are_numbers(outcome):
     _, found, done = outcome
     metrics = found.metrics
-    for name in (*METHODS, "blend"):
+    assert metrics["ranking.repeat.ndcg@10"] is None
+    for name in (*METHODS[:-1], "blend", "recommender"):
         for metric in (
             "ndcg@10",
             "ndcg@20",
@@ -73,7 +74,7 @@ def test_names_are_stable_and_numbers_are_numbers(outcome):
             assert metrics[f"beyond.{name}.{metric}@10"] is not None
     assert all(value is None or isinstance(value, (str, int)) or np.isfinite(value) for value in metrics.values())
     assert json.loads(json.dumps([metrics, found.learned])) == [metrics, found.learned]
-    assert sum(done) == EVALUATION_STEPS
+    assert sum(done) == evaluation_steps("quick")
 
 
 def test_what_was_learned_serves_the_recommender(outcome):
@@ -112,7 +113,7 @@ def test_test_events_cannot_change_what_is_learned(world, kind):
 def test_random_order_leaks_nothing_through_recency(world):
     found = run(world.tastes(3, timed=False), split="auto")
     assert found.learned["split"] == "user-random"
-    assert not {"recent_popularity", "ease_recent"} & set(found.learned["validation"])
+    assert not {"recent_popularity", "ease_recent", "sequential"} & set(found.learned["validation"])
     assert found.metrics["ranking.recent_popularity.ndcg@10"] is None
     assert found.metrics["ranking.ease.ndcg@10"] is not None
 
@@ -125,7 +126,7 @@ def test_no_split_gives_no_numbers_and_default_weights(world):
 def test_without_texts_the_arms_that_need_them_are_named(world):
     found = run(world.tastes(5, users=30), split="user-time")
     assert found.metrics["ranking.text.ndcg@10"] is None and found.metrics["ablation.clusters"] is None
-    assert any("user_neighbours, text" in note for note in found.learned["notes"])
+    assert any("user_neighbours, ease_text" in note for note in found.learned["notes"])
     assert any("no ablation" in note for note in found.learned["notes"])
 
 
@@ -150,6 +151,7 @@ def test_repeats_stay_in_the_truth_when_allowed(world):
     allowed = run(events, split="user-time", allow_repeat=True).metrics
     assert masked["evaluation.users"] == 0 and masked["evaluation.seen_test_items_removed"] == 40
     assert allowed["evaluation.users"] == 20 and allowed["ranking.blend.recall@10"] == 1
+    assert allowed["ranking.repeat.recall@10"] == 1
 
 
 def test_one_user_and_one_item(world):
@@ -163,7 +165,7 @@ def test_one_user_and_one_item(world):
 
 
 def test_at_most_so_many_users_are_scored(world, monkeypatch):
-    monkeypatch.setattr(protocol, "TUNING_USERS", 20)
+    monkeypatch.setattr(learning, "TUNING_USERS", 20)
     found = run(world.tastes(6), split="user-time", evaluate_users=50)
     assert found.metrics["evaluation.users"] == 50 and found.metrics["evaluation.warm_users"] == 80
 

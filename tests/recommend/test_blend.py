@@ -70,7 +70,7 @@ def test_nothing_to_learn_from():
 def test_candidates_unite_the_best_items_and_join_with_padding():
     best = {"a": np.array([[3, 1], [2, -1]], np.int32), "b": np.array([[1, 0], [2, -1]], np.int32)}
     z = {"a": np.arange(10, dtype=np.float32).reshape(2, 5), "b": -np.arange(10, dtype=np.float32).reshape(2, 5)}
-    found = gather_candidates(best, z, np.array([0, 2, 3]), np.array([1, 4, 2], np.int32))
+    found = gather_candidates(list(best.values()), z, np.array([0, 2, 3]), np.array([1, 4, 2], np.int32))
     assert found.items.tolist() == [[0, 1, 3], [2, -1, -1]]
     assert found.z["a"][0].tolist() == [0, 1, 3] and found.z["b"][1, 0] == -7
     assert found.hits.tolist() == [[False, True, False], [True, False, False]]

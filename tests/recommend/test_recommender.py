@@ -5,7 +5,7 @@ import pytest
 from uicgpu.backends import choose_backend
 from uicgpu.errors import InputError, SettingsError, UicError
 from uicgpu.recommend import Catalogue, Recommender, recommend_all
-from uicgpu.recommend.arms import GRIDS, arms_in_blend, arms_shown
+from uicgpu.recommend.arms import GRIDS, METHODS, arms_in_blend, arms_shown, grid
 from uicgpu.recommend.cold import Rung, ladder_weights, rungs, short_history_weights
 from uicgpu.recommend.reasons import quote
 from uicgpu.recommend.rows import check_finite
@@ -162,6 +162,11 @@ def test_each_source_has_its_sentence(world):
         "item_item": 'because of "text',
         "ease": 'because of "text',
         "ease_recent": 'because of "text',
+        "ease_text": 'because of "text',
+        "ease_text_recent": 'because of "text',
+        "sequential": 'because of "text',
+        "ials": 'because of "text',
+        "user_neighbours_events": "users like you chose it (",
         "popularity": "popular with everyone",
         "recent_popularity": "popular with everyone lately",
     }
@@ -188,5 +193,16 @@ def test_the_head_of_ease_is_told(world):
 def test_what_looks_at_the_future_stays_out_of_the_blend():
     assert "recent_popularity" in arms_in_blend("time")
     assert "recent_popularity" not in arms_in_blend("user-time") and "recent_popularity" in arms_shown("user-time")
-    assert not {"recent_popularity", "ease_recent"} & set(arms_shown("user-random"))
-    assert {len(grid) for grid in GRIDS.values()} == {1, 6}
+    timed = {"recent_popularity", "sequential", "ease_recent", "ease_text_recent"}
+    assert not timed & set(arms_shown("user-random")) and not timed & set(arms_in_blend("none"))
+
+
+def test_every_arm_has_the_same_budget():
+    for level, budget in (("off", 1), ("quick", 6), ("full", 12)):
+        assert {len(entries) for name, entries in GRIDS[level].items() if name not in ("popularity", "text")} == {
+            budget
+        }
+        for name in METHODS:
+            entries = grid(name, level, {"ease_recent": {"unit": "basket", "half_life": 3.0}})
+            assert len({str(entry) for entry in entries}) == len(entries) == len(GRIDS[level][name])
+    assert {entry["half_life"] for entry in grid("ease_text_recent", "full", {})} == {20.0, 40.0}

@@ -1,5 +1,5 @@
 """How good the recommendations are, and how sure that is."""
 
-from uicgpu.evaluation.protocol import EVALUATION_STEPS, Evaluation, evaluate
+from uicgpu.evaluation.protocol import Evaluation, evaluate, evaluation_steps
 
-__all__ = ["EVALUATION_STEPS", "Evaluation", "evaluate"]
+__all__ = ["Evaluation", "evaluate", "evaluation_steps"]

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+
+from uicgpu.events.interactions import Interactions
+
+USERS_PER_CHUNK: Final = 1024
 
 
 def coverage(lists: NDArray[np.int32], known: NDArray[np.bool_]) -> float | None:
@@ -53,3 +61,45 @@ def gini(lists: NDArray[np.int32], known: NDArray[np.bool_]) -> float | None:
         return None
     places = np.arange(1.0, counts.size + 1.0)
     return float(((2 * places - counts.size - 1) * counts).sum() / (counts.size * counts.sum()))
+
+
+def calibration(
+    lists: NDArray[np.int32],
+    history: Interactions,
+    users: NDArray[np.int32],
+    categories: Sequence[tuple[str, ...]],
+) -> tuple[float | None, int]:
+    """Mean Jensen-Shannon divergence (base 2, 0 to 1) between the categories of history and list; and users left out.
+
+    An item's weight is spread evenly over its categories. Both mixes are smoothed by 1 % of the other's mean; users
+    without a category in the history or in the list are left out (calibrated recommendations, Steck, 2018).
+
+    Parameters
+    ----------
+    lists
+        int32 [users, K]; row r belongs to ``users[r]``.
+    """
+    names = {name: code for code, name in enumerate(sorted({name for own in categories for name in own}))}
+    lengths = np.array([len(own) for own in categories], np.int64)
+    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+    codes = np.array([names[name] for own in categories for name in own], np.int32)
+    spread = np.repeat(1.0 / np.maximum(lengths, 1), lengths)
+    table = sparse.csr_array((spread, codes, offsets), shape=(len(categories), max(len(names), 1)))
+    total, counted = 0.0, 0
+    for start in range(0, users.size, USERS_PER_CHUNK):
+        rows = slice(start, start + USERS_PER_CHUNK)
+        own = (history.matrix()[users[rows]] @ table).toarray()
+        shown = lists[rows]
+        place, column = np.nonzero(shown >= 0)
+        ones = (np.ones(place.size), (place, shown[place, column]))
+        given = (sparse.coo_array(ones, shape=(shown.shape[0], len(categories))).tocsr() @ table).toarray()
+        there = (own.sum(axis=1) > 0) & (given.sum(axis=1) > 0)
+        p = own[there] / own[there].sum(axis=1, keepdims=True)
+        q = given[there] / given[there].sum(axis=1, keepdims=True)
+        p, q = 0.99 * p + 0.01 * q, 0.99 * q + 0.01 * p
+        middle = (p + q) / 2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            terms = np.where(p > 0, p * np.log2(p / middle), 0) + np.where(q > 0, q * np.log2(q / middle), 0)
+        total += float((terms.sum(axis=1) / 2).sum())
+        counted += int(there.sum())
+    return (total / counted if counted else None), int(users.size - counted)

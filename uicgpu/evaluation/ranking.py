@@ -71,6 +71,17 @@ class Truth:
         entries = np.repeat(self.offsets[rows] - offsets[:-1], sizes) + np.arange(offsets[-1])
         return Truth(self.users[rows], offsets, self.items[entries], self.seen_removed)
 
+    def keep(self, pairs: NDArray[np.bool_]) -> Truth:
+        """Return some of the pairs, bool [pairs]; users without any drop out."""
+        sizes = np.bincount(np.repeat(np.arange(len(self)), self.sizes)[pairs], minlength=len(self))
+        there = sizes > 0
+        offsets = np.concatenate(([0], np.cumsum(sizes[there]))).astype(np.int64)
+        return Truth(self.users[there], offsets, self.items[pairs], self.seen_removed)
+
+    def only(self, items: NDArray[np.bool_]) -> Truth:
+        """Return the pairs whose item is marked, bool [items]."""
+        return self.keep(items[self.items])
+
     def unreachable_share(self, known: NDArray[np.bool_]) -> float | None:
         """Share of the held-out pairs whose item has no event in the past part; they count as misses."""
         return float(1.0 - known[self.items].mean()) if self.items.size else None

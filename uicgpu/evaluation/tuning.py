@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from uicgpu.evaluation.ranking import Truth, hits_of, ndcg
 from uicgpu.events.interactions import EventTable
 from uicgpu.randomness import generator
-from uicgpu.recommend.arms import GRIDS, Arm, ArmSettings, fit_arm
+from uicgpu.recommend.arms import Arm, ArmSettings, Grid, fit_arm, grid
 from uicgpu.recommend.blend import DEPTH, Candidates, gather_candidates, join_candidates
 from uicgpu.recommend.cold import PULLS, short_history_weights
 from uicgpu.recommend.inputs import TrainingPart, UserBlock
+from uicgpu.recommend.ranker import Labelled
 from uicgpu.recommend.recommender import Recommender
 from uicgpu.recommend.rows import best_items, exclude
 
@@ -64,15 +65,19 @@ def tune(
     allow_repeat: bool,
     seed: int,
     advance: Callable[[int], None],
+    level: str = "quick",
 ) -> Tuned:
     """Fit every arm with every setting of its grid on ``part`` and keep the one with the best NDCG@10 on ``truth``.
+
+    ``level`` says which grids: ``quick``, ``full``, or ``off`` for the default settings alone.
 
     Equal scores keep the setting that comes first in the grid.
     """
     tuned = Tuned()
     for name in names:
         best, tried, limited = -1.0, list[dict[str, Any]](), False
-        for settings in GRIDS[name]:
+        entries = grid(name, level, tuned.settings)
+        for settings in entries:
             trial = _limited(name, settings, part)
             arm = fit_arm(name, trial, part, per_user=per_user, fitted=tuned.arms, seed=seed)
             score = _score_alone(arm, part, truth, allow_repeat)
@@ -85,7 +90,7 @@ def tune(
             best = _score_alone(tuned.arms[name], part, truth, allow_repeat)
         tuned.scores[name] = best
         tuned.tried[name] = tried
-        tuned.edges += _edges(name, tuned.settings[name])
+        tuned.edges += _edges(name, tuned.settings[name], entries)
     return tuned
 
 
@@ -101,21 +106,43 @@ def collect_candidates(
     histories
         Where the users' histories are; default: what the arms were fitted on.
     """
-    part = recommender.part
+    return _collect(recommender, proposing, truth, histories)[0]
 
-    def work(place: tuple[int, UserBlock]) -> Candidates:
+
+def collect_labelled(recommender: Recommender, truth: Truth) -> Labelled:
+    """The same for the recommender's second stage: candidates of its arms, with features."""
+    second = recommender.second
+    if second is None:
+        raise ValueError("the recommender has no second stage")
+    candidates, table = _collect(recommender, second.arms, truth, None)
+    return Labelled(candidates, table, second.features.names)
+
+
+def _collect(
+    recommender: Recommender, proposing: Sequence[str], truth: Truth, histories: TrainingPart | None
+) -> tuple[Candidates, NDArray[np.float32]]:
+    part, second = recommender.part, recommender.second
+
+    def work(place: tuple[int, UserBlock]) -> tuple[Candidates, NDArray[np.float32]]:
         start, block = place
-        z, best = {}, {}
-        for name, arm in recommender.arms.items():
-            z[name] = recommender.z_scores(arm, block)
-            if name in proposing:
-                masked = z[name].copy()
-                exclude(masked, block.offsets, block.items, part.known[None], recommender.allow_repeat)
-                best[name] = best_items(masked, min(DEPTH, masked.shape[1]))
+        z = {name: recommender.z_scores(arm, block) for name, arm in recommender.arms.items()}
         own = truth.take(np.arange(start, start + len(block)))
-        return gather_candidates(best, z, own.offsets, own.items)
+        if second:
+            items, table = second.propose(block, z, recommender.allow_repeat)
+            return gather_candidates([items], z, own.offsets, own.items), table
+        best = []
+        for name in proposing:
+            masked = z[name].copy()
+            exclude(masked, block.offsets, block.items, part.known[None], recommender.allow_repeat)
+            best.append(best_items(masked, min(DEPTH, masked.shape[1])))
+        return gather_candidates(best, z, own.offsets, own.items), np.empty((0, 0), np.float32)
 
-    return join_candidates(part.backend.map(work, _numbered(recommender, truth.users, histories)))
+    found = part.backend.map(work, _numbered(recommender, truth.users, histories))
+    width = len(second.features.names) if second else 0
+    tables = [np.empty((0, width), np.float32), *(table for _, table in found)] if second else []
+    return join_candidates([candidates for candidates, _ in found]), (
+        np.concatenate(tables) if tables else np.empty((0, 0), np.float32)
+    )
 
 
 def learn_short_history(
@@ -178,14 +205,14 @@ def _limited(name: str, settings: ArmSettings, part: TrainingPart) -> ArmSetting
     return settings
 
 
-def _edges(name: str, chosen: ArmSettings) -> list[str]:
+def _edges(name: str, chosen: ArmSettings, entries: Grid) -> list[str]:
     notes = []
     for key, value in chosen.items():
         if isinstance(value, str):
             continue
         words = {word: choice for word, choice in chosen.items() if isinstance(choice, str)}
-        grid = sorted({entry[key] for entry in GRIDS[name] if words.items() <= entry.items()})
+        tried = sorted({entry[key] for entry in entries if key in entry and words.items() <= entry.items()})
         # With two values every choice is at an edge; and dropout cannot go below 0.
-        if len(grid) > 2 and (value == grid[-1] or (value == grid[0] and value > 0)):
-            notes.append(f"{name}: {key} {value:g} is at the edge of the values tried ({grid[0]:g} to {grid[-1]:g})")
+        if len(tried) > 2 and (value == tried[-1] or (value == tried[0] and value > 0)):
+            notes.append(f"{name}: {key} {value:g} is at the edge of the values tried ({tried[0]:g} to {tried[-1]:g})")
     return notes

@@ -14,10 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uicgpu.kernels.compilation import compiled
+from uicgpu.recommend.features import unite
 
 STEPS: Final = (0.15, 0.4, 1.0)
 """Weights that a round may add to an arm."""
 ROUNDS: Final = 4
+BEST_ARMS: Final = 10
+"""Arms that a round tries: the best ones on their own."""
 SMALLEST_GAIN: Final = 1e-5
 """A round must gain so much NDCG@10, or learning stops."""
 DEPTH: Final = 100
@@ -53,23 +56,27 @@ class Candidates:
         """Return the same candidates with one more arm."""
         return Candidates(self.items, {**self.z, name: z}, self.hits, self.chosen)
 
-    def ndcg(self, weights: Mapping[str, float]) -> float:
-        """Mean NDCG@10 of the weighted sum, ties by item id."""
+    def add_up(self, weights: Mapping[str, float]) -> NDArray[np.float64]:
+        """Weighted sum of z-scores, float64 [users, width]."""
         total = np.zeros(self.items.shape, np.float64)
         for name, weight in weights.items():
             total += weight * self.z[name]
-        return self._ndcg(total)
+        return total
+
+    def ndcg(self, weights: Mapping[str, float]) -> float:
+        """Mean NDCG@10 of the weighted sum, ties by item id."""
+        return self._ndcg(self.add_up(weights))
 
     def _ndcg(self, total: NDArray[np.float64]) -> float:
-        return float(_candidate_ndcg(total, self.items, self.hits, self.chosen).mean()) if len(total) else 0.0
+        return float(candidate_ndcg(total, self.items, self.hits, self.chosen).mean()) if len(total) else 0.0
 
 
 def learn_weights(candidates: Candidates, arms: Sequence[str]) -> dict[str, float]:
     """Choose blend weights greedily.
 
-    Start from the best single arm at weight 1. In each of four rounds try to add .15, .4 or 1 to the weight of each arm
-    (the starting arm: only 1), keep the best try if it gains more than 1e-5 NDCG@10, else stop. Equal tries: the first
-    arm in the order of ``arms``, then the smallest step.
+    Start from the best single arm at weight 1. In each of four rounds try to add .15, .4 or 1 to the weight of each of
+    the ten best arms (the starting arm: only 1), keep the best try if it gains more than 1e-5 NDCG@10, else stop. Equal
+    tries: the first arm in the order of ``arms``, then the smallest step.
 
     Returns
     -------
@@ -82,8 +89,10 @@ def learn_weights(candidates: Candidates, arms: Sequence[str]) -> dict[str, floa
     start = arms[int(np.argmax(alone))]
     weights, best = {start: 1.0}, max(alone)
     total = candidates.z[start].astype(np.float64)
+    tenth = sorted(alone, reverse=True)[:BEST_ARMS][-1]
+    strong = [name for name, score in zip(arms, alone, strict=True) if score >= tenth]
     for _ in range(ROUNDS):
-        tries = [(name, step) for name in arms for step in (STEPS if name != start else STEPS[-1:])]
+        tries = [(name, step) for name in strong for step in (STEPS if name != start else STEPS[-1:])]
         scores = [candidates._ndcg(total + step * candidates.z[name]) for name, step in tries]
         place = int(np.argmax(scores))
         if scores[place] <= best + SMALLEST_GAIN:
@@ -96,7 +105,7 @@ def learn_weights(candidates: Candidates, arms: Sequence[str]) -> dict[str, floa
 
 
 def gather_candidates(
-    best: Mapping[str, NDArray[np.int32]],
+    best: Sequence[NDArray[np.int32]],
     z: Mapping[str, NDArray[np.float32]],
     truth_offsets: NDArray[np.int64],
     truth_items: NDArray[np.int32],
@@ -108,19 +117,11 @@ def gather_candidates(
     best
         Per arm int32 [b, depth], padded with -1.
     z
-        Per arm, also others than those of ``best``, float32 [b, items].
+        Per arm, also others than those that propose, float32 [b, items].
     truth_offsets, truth_items
         The users' validation items in CSR order, ascending.
     """
-    stacked = np.sort(np.concatenate(list(best.values()), axis=1), axis=1)
-    fresh = np.ones(stacked.shape, np.bool_)
-    fresh[:, 1:] = stacked[:, 1:] != stacked[:, :-1]
-    fresh &= stacked >= 0
-    width = int(fresh.sum(axis=1).max(initial=0))
-    items = np.full((stacked.shape[0], width), -1, np.int32)
-    row, _ = np.nonzero(fresh)
-    column = fresh.cumsum(axis=1)[fresh] - 1
-    items[row, column] = stacked[fresh]
+    items = unite(best)
     rows = np.arange(items.shape[0])[:, None]
     picked = np.maximum(items, 0)
     picked_z = {name: values[rows, picked] for name, values in z.items()}
@@ -159,7 +160,7 @@ def _contained(items: Any, offsets: Any, sorted_items: Any) -> Any:
 
 
 @compiled
-def _candidate_ndcg(total: Any, items: Any, hits: Any, chosen: Any) -> Any:
+def candidate_ndcg(total: Any, items: Any, hits: Any, chosen: Any) -> Any:
     """NDCG@10 per user, float64; an equal score further left (a lower item id) ranks higher."""
     out = np.zeros(total.shape[0], np.float64)
     for row in range(total.shape[0]):

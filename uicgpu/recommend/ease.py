@@ -49,6 +49,10 @@ class Ease:
     """int32 [items], learned: place of the item in the head, -1 outside."""
     weights: NDArray[np.float32]
     """float32 [head, head], learned: row = history item, column = target."""
+    diagonal: NDArray[np.float64]
+    """float64 [head], learned: ``P_jj``; with the weights it gives ``P`` back (``P_ij = -B_ij P_jj``)."""
+    ridge: NDArray[np.float64]
+    """float64 [head], learned: the diagonal of ``D``."""
 
     def __init__(
         self,
@@ -73,10 +77,10 @@ class Ease:
         self.position[self.head] = np.arange(self.head.size, dtype=np.int32)
         matrix = pairs.matrix()[users][:, self.head].astype(np.float64).tocsr()
         counts = part.item_counts[self.head].astype(np.float64)
-        diagonal = self.penalty + self.dropout / (1.0 - self.dropout) * counts
+        self.ridge = self.penalty + self.dropout / (1.0 - self.dropout) * counts
         # One part: map holds BLAS at one thread, so that sums do not depend on the machine.
-        self.weights = part.backend.map(
-            lambda solve: solve(matrix, diagonal, part), [_solve_dual if dual else _solve_primal]
+        self.weights, self.diagonal = part.backend.map(
+            lambda solve: solve(matrix, self.ridge, part), [_solve_dual if dual else _solve_primal]
         )[0]
         return self
 
@@ -152,9 +156,14 @@ class RecentEase:
         return self.ease.strongest_weighted(block, self._entries(block), rows, items, number)
 
     def _entries(self, block: UserBlock) -> NDArray[np.float32]:
-        events_back, baskets_back = block.part.steps_back
-        steps = (events_back if self.unit == "event" else baskets_back)[block.rows]
-        return np.exp2(-steps.astype(np.float64) / self.half_life).astype(np.float32)
+        return recent_entries(block, self.unit, self.half_life)
+
+
+def recent_entries(block: UserBlock, unit: Literal["event", "basket"], half_life: float) -> NDArray[np.float32]:
+    """Weight of each entry of the block's histories, ``.5 ^ (steps back / half_life)``, float32 [entries]."""
+    events_back, baskets_back = block.part.steps_back
+    steps = (events_back if unit == "event" else baskets_back)[block.rows]
+    return np.exp2(-steps.astype(np.float64) / half_life).astype(np.float32)
 
 
 def _most_frequent(counts: NDArray[np.int64], number: int) -> NDArray[np.int32]:
@@ -162,7 +171,10 @@ def _most_frequent(counts: NDArray[np.int64], number: int) -> NDArray[np.int32]:
     return np.sort(order).astype(np.int32)
 
 
-def _solve_primal(matrix: sparse.csr_array, diagonal: NDArray[np.float64], part: TrainingPart) -> NDArray[np.float32]:
+Solved = tuple[NDArray[np.float32], NDArray[np.float64]]
+
+
+def _solve_primal(matrix: sparse.csr_array, diagonal: NDArray[np.float64], part: TrainingPart) -> Solved:
     ones = np.ones(matrix.nnz, np.float32)
     gram = part.backend.gram(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), ones, diagonal.size)
     gram[np.diag_indices_from(gram)] += diagonal
@@ -173,10 +185,10 @@ def _solve_primal(matrix: sparse.csr_array, diagonal: NDArray[np.float64], part:
     for start in range(0, diagonal.size, ROWS_PER_CHUNK):
         weights[start : start + ROWS_PER_CHUNK] = inverse[start : start + ROWS_PER_CHUNK] * scale
     np.fill_diagonal(weights, 0)
-    return weights
+    return weights, np.diagonal(inverse).copy()
 
 
-def _solve_dual(matrix: sparse.csr_array, diagonal: NDArray[np.float64], part: TrainingPart) -> NDArray[np.float32]:
+def _solve_dual(matrix: sparse.csr_array, diagonal: NDArray[np.float64], part: TrainingPart) -> Solved:
     scaled = matrix @ sparse.diags_array(1.0 / diagonal, format="csr")
     kernel = (scaled @ matrix.T).toarray()
     kernel[np.diag_indices_from(kernel)] += 1.0
@@ -191,4 +203,4 @@ def _solve_dual(matrix: sparse.csr_array, diagonal: NDArray[np.float64], part: T
         weights[start : start + ROWS_PER_CHUNK] = rows / diagonal[start : start + chunk.size, None]
     weights *= (diagonal / (1.0 - own)).astype(np.float32)
     np.fill_diagonal(weights, 0)
-    return weights
+    return weights, (1.0 - own) / diagonal

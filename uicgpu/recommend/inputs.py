@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from uicgpu.backends.interface import Backend
 from uicgpu.errors import InputError
@@ -79,6 +80,7 @@ class TrainingPart:
         self.backend = backend
         self.half_life = half_life
         self._pooler = pooler
+        self._similar: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None
         self.interactions: Interactions = aggregate(events, half_life=half_life)
         self.item_counts: NDArray[np.int64] = self.interactions.item_counts
         self.known: NDArray[np.bool_] = self.item_counts > 0
@@ -105,6 +107,30 @@ class TrainingPart:
         """Items whose text says something, bool [items]."""
         return np.asarray(self.directions.any(axis=1), np.bool_)
 
+    def similar_texts(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """For each item the other items with events whose texts are closest: int64 items and float32 cosines.
+
+        Both [items, number]; the closest first, ties by lower item, -1 where there is none. Items without events or
+        without a text have none and are nobody's. The widest table asked for so far is kept.
+        """
+        number = max(1, number)
+        if self._similar is None or self._similar[0].shape[1] < number:
+            near = np.full((self.events.n_items, number), -1, np.int64)
+            cosines = np.zeros((self.events.n_items, number), np.float32)
+            rows = np.flatnonzero(self.known & self.has_text)
+            if rows.size > 1:
+                points = np.ascontiguousarray(self.directions[rows])
+                scores, found = self.backend.top_k(points, points, min(number + 1, rows.size))
+                # The item itself is among them, unless more than `number` texts are equal: then the last one goes.
+                other = (found >= 0) & (found != np.arange(rows.size)[:, None])
+                other &= other.cumsum(axis=1) <= number
+                row, column = np.nonzero(other)
+                place = other.cumsum(axis=1)[row, column] - 1
+                near[rows[row], place] = rows[found[row, column]]
+                cosines[rows[row], place] = scores[row, column]
+            self._similar = (near, cosines)
+        return self._similar[0][:, :number], self._similar[1][:, :number]
+
     @cached_property
     def steps_back(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Per pair, how far back in the user's history it lies: in events and in baskets (equal times), 0 = last.
@@ -126,6 +152,13 @@ class TrainingPart:
         events_back[order] = first_row - starts
         baskets_back[order] = group - group[starts] if order.size else 0
         return events_back, baskets_back
+
+    @cached_property
+    def transitions(self) -> sparse.csr_array:
+        """How often one item followed or accompanied another, float64 [items, items] without a diagonal."""
+        from uicgpu.recommend.sequential import count_transitions
+
+        return count_transitions(self)
 
     @cached_property
     def last_times(self) -> NDArray[np.int64]:

@@ -79,7 +79,7 @@ class ItemItem:
         """For each (row of the block, item) the block's entries that add most, int64 [pairs, number], -1 = none."""
         table = self.weights
         out: NDArray[np.int64] = strongest_sparse(
-            block.offsets, block.items, table.indptr, table.indices, table.data, rows, items, number
+            block.offsets, block.items, block.ones, table.indptr, table.indices, table.data, rows, items, number
         )
         return out
 

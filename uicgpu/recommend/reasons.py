@@ -14,19 +14,26 @@ from numpy.typing import NDArray
 
 from uicgpu.recommend.arms import Arm
 from uicgpu.recommend.ease import Ease, RecentEase
+from uicgpu.recommend.ease_text import TextEase
+from uicgpu.recommend.factors import ImplicitFactors
 from uicgpu.recommend.inputs import UserBlock
 from uicgpu.recommend.item_item import ItemItem
 from uicgpu.recommend.neighbours import UserNeighbours
+from uicgpu.recommend.sequential import SequentialItems
 from uicgpu.recommend.text import TextSimilarity
 
 LONGEST_QUOTE: Final = 60
 """Characters of an item's text in a reason."""
 NAMED_ITEMS: Final = 2
+_BY_HISTORY: Final = (ItemItem, SequentialItems, Ease, RecentEase, TextEase, TextSimilarity, ImplicitFactors)
+"""Arms whose score is a sum over the user's items."""
 
 POPULAR: Final[Mapping[str, str]] = {
     "popularity": "popular with everyone",
+    "repeat": "you chose it before",
     "recent_popularity": "popular with everyone lately",
     "cluster_popularity": "popular with users of your cluster",
+    "cluster_popularity_soft": "popular with users of clusters like yours",
 }
 
 
@@ -45,7 +52,7 @@ def give_reasons(
         arm = arms[name]
         if isinstance(arm, UserNeighbours):
             sentences = _neighbour_reasons(arm, block, rows[own], items[own])
-        elif isinstance(arm, ItemItem | Ease | RecentEase | TextSimilarity):
+        elif isinstance(arm, _BY_HISTORY):
             number = 1 if isinstance(arm, TextSimilarity) else NAMED_ITEMS
             entries = arm.strongest(block, rows[own], items[own], number)
             form = "its text is close to {}" if isinstance(arm, TextSimilarity) else "because of {}"

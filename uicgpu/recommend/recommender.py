@@ -11,20 +11,24 @@ import polars as pl
 from numpy.typing import NDArray
 
 from uicgpu.backends.interface import Backend
-from uicgpu.errors import InputError
+from uicgpu.errors import InputError, SettingsError
 from uicgpu.events.interactions import EventTable
-from uicgpu.recommend.arms import DEFAULT_SETTINGS, METHODS, Arm, fit_arm, usable
-from uicgpu.recommend.blend import DEFAULT_WEIGHTS
+from uicgpu.recommend.arms import DEFAULT_SETTINGS, METHODS, Arm, fit_arm, needed, usable
+from uicgpu.recommend.blend import DEFAULT_WEIGHTS, DEPTH
 from uicgpu.recommend.cold import DEFAULT_PULL, Rung, ladder_weights, rungs, short_history_weights
 from uicgpu.recommend.ease import Ease
 from uicgpu.recommend.inputs import Catalogue, TrainingPart, UserBlock
 from uicgpu.recommend.popularity import ClusterPopularity
 from uicgpu.recommend.reasons import give_reasons
+from uicgpu.recommend.rerank import rerank
 from uicgpu.recommend.rows import best_items, check_finite, exclude, standardise
+from uicgpu.recommend.second_stage import SecondStage
 from uicgpu.settings import Settings
 from uicgpu.vocabulary import Column
 
 MOST_USERS_PER_BLOCK: Final = 512
+SPOKEN_THROUGH_RANKER: Final = 0.1
+"""Weight of every arm, beside its own in the blend, when the arm that a ranked item owes most to is named."""
 
 
 class Recommender:
@@ -33,8 +37,9 @@ class Recommender:
     Parameters
     ----------
     learned
-        What an evaluation learned (``Evaluation.learned``): ``arms`` (settings per arm), ``weights`` (of the blend)
-        and ``short_history`` (weights for users with one to three items). Default: fixed settings and weights.
+        What an evaluation learned (``Evaluation.learned``): ``arms`` (settings per arm), ``weights`` (of the blend),
+        ``short_history`` (weights for users with one to three items) and ``ranker`` (the second stage, for users with
+        four items or more). Default: fixed settings and weights, no ranker.
     backend
         Default: the CPU.
     allow_repeat
@@ -99,16 +104,19 @@ class Recommender:
         chosen = {**DEFAULT_SETTINGS, **self.learned.get("arms", {})}
         weights = dict(self.learned.get("weights") or DEFAULT_WEIGHTS)
         short = dict(self.learned.get("short_history") or short_history_weights(weights, "popularity", DEFAULT_PULL))
-        wanted = {*weights, *short, *also, "popularity", "recent_popularity", "text"}
-        if "ease_recent" in wanted:
-            wanted.add("ease")
+        second = SecondStage.from_learned(self.learned.get("ranker"))
+        wanted = {*weights, *short, *also, "popularity", "recent_popularity", "text", *(second.arms if second else ())}
+        wanted = needed(wanted)
         arms: dict[str, Arm] = {}
         for name in METHODS:
-            if name in wanted and usable(name, part):
+            if name in wanted and usable(name, part, self.allow_repeat):
                 arms[name] = fit_arm(name, chosen[name], part, fitted=arms, seed=self.seed)
         if self.cluster_labels is not None:
             arms[ClusterPopularity.name] = ClusterPopularity(self.cluster_labels).fit(part)
-        return self.use(part, arms, weights, short)
+        if second and not all(name in arms for name in second.arms):
+            self.notes.append("no ranker: an arm that it was trained with cannot be fitted on these events")
+            second = None
+        return self.use(part, arms, weights, short, second)
 
     def use(
         self,
@@ -116,9 +124,11 @@ class Recommender:
         arms: Mapping[str, Arm],
         weights: Mapping[str, float],
         short_history: Mapping[str, float] | None = None,
+        second: SecondStage | None = None,
     ) -> Recommender:
-        """Take arms that are fitted already."""
+        """Take arms that are fitted already, and a second stage."""
         self.part = part
+        self.second = second.prepare(part) if second else None
         self.arms = dict(arms)
         self.weights = {name: weight for name, weight in weights.items() if name in arms and weight > 0}
         if not self.weights:
@@ -145,6 +155,9 @@ class Recommender:
         """
         # Per user: one float32 row per arm, and about four float64 rows while adding up.
         bytes_per_user = max(1, self.part.events.n_items) * (4 * len(self.arms) + 32)
+        if self.second:  # the arms' scores once more without what was seen, and the candidates' features
+            width = len(self.second.arms)
+            bytes_per_user += 4 * width * self.part.events.n_items + 8 * width * DEPTH * len(self.second.features.names)
         rows = self.backend.memory // max(1, self.backend.threads) // bytes_per_user
         rows = int(min(MOST_USERS_PER_BLOCK, max(1, rows)))
         for start in range(0, users.size, rows):
@@ -185,6 +198,10 @@ class Recommender:
         users: NDArray[np.int32] | None = None,
         top: int = 10,
         advance: Callable[[int], None] | None = None,
+        *,
+        categories: Sequence[str] = (),
+        diversity: float = 0.0,
+        calibration: float = 0.0,
     ) -> pl.DataFrame:
         """Rank the best items for each user.
 
@@ -196,6 +213,11 @@ class Recommender:
             Items per user; a user with fewer candidates gets a shorter list.
         advance
             Called with the number of users that are done.
+        categories
+            Only items of one of these categories; default: all.
+        diversity, calibration
+            0 to 1: how far lists give up score for variety of texts, or for the user's own mix of categories
+            (:func:`uicgpu.recommend.rerank.rerank`); the score that is returned stays the recommender's.
 
         Returns
         -------
@@ -213,11 +235,19 @@ class Recommender:
                 where="recommend",
                 fix="pass positions in the sorted list of user ids",
             )
+        if min(diversity, calibration) < 0 or diversity + calibration > 1:
+            raise SettingsError(
+                f"diversity {diversity:g} and calibration {calibration:g} must be 0 or more and at most 1 together",
+                where="recommend",
+            )
+        outside_filter = self._outside(categories)
         frames: list[pl.DataFrame] = []
         waiting: list[UserBlock] = []
 
         def run() -> None:
-            for frame, counted in self.backend.map(lambda block: self._rank(block, top), waiting):
+            for frame, counted in self.backend.map(
+                lambda block: self._rank(block, top, outside_filter, diversity, calibration), waiting
+            ):
                 frames.append(frame)
                 self.rung_counts.update(counted)
             if advance:
@@ -231,15 +261,56 @@ class Recommender:
         run()
         return pl.concat(frames) if frames else _frame([], [], [], [], [], [])
 
-    def _rank(self, block: UserBlock, top: int) -> tuple[pl.DataFrame, Counter[str]]:
-        present = np.unique(rungs(block, self.part))
-        z = {name: self.z_scores(arm, block) for name, arm in self.arms.items() if self._ladder[name][present].any()}
+    def _outside(self, categories: Sequence[str]) -> NDArray[np.bool_] | None:
+        """Items that a filter on categories leaves out, bool [items]."""
+        if not categories:
+            return None
+        known = self.part.catalogue.categories or [() for _ in range(self.part.events.n_items)]
+        wanted = set(categories)
+        unknown = sorted(wanted - {name for own in known for name in own})
+        if unknown:
+            raise InputError(
+                f"no item has the category {unknown[0]!r}", where="recommend", fix="check the spelling in items.parquet"
+            )
+        return np.array([wanted.isdisjoint(own) for own in known], np.bool_)
+
+    def _rank(
+        self,
+        block: UserBlock,
+        top: int,
+        outside: NDArray[np.bool_] | None,
+        diversity: float,
+        calibration: float,
+    ) -> tuple[pl.DataFrame, Counter[str]]:
+        rung = rungs(block, self.part)
+        present = np.unique(rung)
+        full = rung == Rung.BLEND
+        second = self.second if full.any() else None
+        needed = {name for name in self.arms if self._ladder[name][present].any()} | set(second.arms if second else ())
+        z = {name: self.z_scores(arm, block) for name, arm in self.arms.items() if name in needed}
         total = self.add_up(block, z)
-        items = best_items(total, min(top, total.shape[1]))
+        if second and second.ranker:
+            items, table = second.propose(block, z, self.allow_repeat)
+            total = second.join(second.ranker, items, table, total, full)
+        if outside is not None:
+            total[:, outside] = -np.inf
+        top = min(top, total.shape[1])
+        if diversity > 0 or calibration > 0:
+            items = rerank(total, block, top, diversity, calibration)
+        else:
+            items = best_items(total, top)
         rows, places = np.nonzero(items >= 0)
         picked = items[rows, places]
-        rung = rungs(block, self.part)
-        parts = np.stack([self._ladder[name][rung[rows]] * values[rows, picked] for name, values in z.items()])
+        shares = {name: self._ladder[name][rung] for name in z}
+        if second:  # what the blend does not use may have spoken through the ranker
+            shares |= {name: shares[name] + SPOKEN_THROUGH_RANKER * full for name in second.arms}
+        # An arm without a say for this user is no source, even where all that have one speak against the item.
+        parts = np.stack(
+            [
+                np.where(shares[name][rows] > 0, shares[name][rows] * values[rows, picked], -np.inf)
+                for name, values in z.items()
+            ]
+        )
         names = np.array(list(z))
         source = names[parts.argmax(axis=0)] if rows.size else names[:0]
         reasons = give_reasons(self.arms, block, rows, picked, source, self.part.catalogue.texts)

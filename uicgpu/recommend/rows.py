@@ -164,6 +164,7 @@ def strongest_dense(
 def strongest_sparse(
     offsets: Any,
     items: Any,
+    weights: Any,
     table_offsets: Any,
     table_columns: Any,
     table_values: Any,
@@ -180,7 +181,7 @@ def strongest_sparse(
             first, last = table_offsets[items[entry]], table_offsets[items[entry] + 1]
             place = first + np.searchsorted(table_columns[first:last], pair_items[pair])
             if place < last and table_columns[place] == pair_items[pair]:
-                _keep_largest(found[pair], values, entry, np.float64(table_values[place]))
+                _keep_largest(found[pair], values, entry, weights[entry] * np.float64(table_values[place]))
     return found
 
 
