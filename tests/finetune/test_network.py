@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from uicgpu.encode.encoder import Encoder
+from uicgpu.encode.folders import read_folder
+from uicgpu.finetune import network as network_room
+from uicgpu.finetune.network import TrainableEncoder
+
+TEXTS = [
+    "red bike",
+    "blue boat hat",
+    "lamp",
+    "green chair table phone",
+    "shoe hat book",
+    "red red",
+    "phone",
+    "book hat",
+]
+
+
+def loss_of(vectors):
+    target = torch.linspace(-1, 1, vectors.numel()).view_as(vectors)
+    return ((vectors - target) ** 2).sum() + (vectors @ vectors.T).sum()
+
+
+def gradients(encoder, rows, **how):
+    loss = encoder.step(rows, loss_of, **how)
+    return loss, {name: None if p.grad is None else p.grad.clone() for name, p in encoder.parameters().items()}
+
+
+@pytest.fixture(params=["bert", "mpnet", "qwen3"])
+def folder(request, build, tmp_path):
+    return build.folder(tmp_path, request.param)
+
+
+def test_vectors_are_those_of_the_encode_room(folder):
+    trainable = TrainableEncoder(read_folder(folder), TEXTS)
+    expected = Encoder(folder, device="cpu", guard=False, threads=1).encode(TEXTS)
+    assert np.abs(trainable.vectors(np.arange(len(TEXTS))) - expected).max() < 1e-5
+    assert np.abs(trainable.encode(TEXTS[:3]) - expected[:3]).max() < 1e-5
+
+
+def test_the_gradient_is_that_of_one_plain_backward(folder, monkeypatch):
+    monkeypatch.setattr(network_room, "PACK_TOKENS", 10)
+    encoder = TrainableEncoder(read_folder(folder), TEXTS)
+    rows = np.array([3, 0, 6, 1, 5])
+    loss, found = gradients(encoder, rows)
+    for parameter in encoder.parameters().values():
+        parameter.grad = None
+    # the slow way: every text alone, everything in one graph
+    with torch.enable_grad():
+        alone = torch.cat([encoder._pooled(encoder._short, rows[[place]]) for place in range(rows.size)])
+        slow = loss_of(torch.nn.functional.normalize(alone, dim=1))
+        slow.backward()
+    assert loss == pytest.approx(float(slow.detach()), rel=1e-4)
+    for name, parameter in encoder.parameters().items():
+        assert (parameter.grad is None) == (found[name] is None)
+        if parameter.grad is not None:
+            assert torch.allclose(found[name], parameter.grad, atol=1e-3, rtol=1e-3), name
+
+
+def test_gradient_caching_and_threads_change_no_bit(toy_folder, monkeypatch):
+    monkeypatch.setattr(network_room, "PACK_TOKENS", 10)
+    rows = np.arange(len(TEXTS))
+    results = []
+    for threads, cached in ((1, False), (1, True), (2, False), (2, True)):
+        encoder = TrainableEncoder(read_folder(toy_folder), TEXTS, threads=threads)
+        results.append(gradients(encoder, rows, cached=cached))
+    for loss, found in results[1:]:
+        assert loss == results[0][0]
+        assert all(torch.equal(found[name], value) for name, value in results[0][1].items() if value is not None)
+
+
+def test_a_small_memory_budget_turns_caching_on(toy_folder, monkeypatch):
+    encoder = TrainableEncoder(read_folder(toy_folder), TEXTS, memory=1)
+    runs = []
+    pooled = encoder._pooled
+    monkeypatch.setattr(encoder, "_pooled", lambda *given: runs.append(torch.is_grad_enabled()) or pooled(*given))
+    encoder.step(np.arange(4), loss_of)
+    assert runs == [False, True]

@@ -1,0 +1,1 @@
+"""The encoder learns from behaviour: pairs without leaks, losses, ranking maps, and a gate that decides what ships."""

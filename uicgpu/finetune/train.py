@@ -1,0 +1,396 @@
+"""Train an encoder on behaviour, judge every arm on texts nobody trained on, and keep what is certainly better."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uicgpu.encode.encoder import Encoder
+from uicgpu.encode.folders import Model
+from uicgpu.events.interactions import EventTable
+from uicgpu.finetune.behaviour import (
+    History,
+    Texts,
+    build_history,
+    check_enough,
+    distinct,
+    hold_out_texts,
+    split_in_time,
+)
+from uicgpu.finetune.folder import base_licence
+from uicgpu.finetune.gate import Verdict, cold_ndcg, cold_task, decide
+from uicgpu.finetune.ranking_map import RankingMap, centring, whitened
+from uicgpu.finetune.recipe import Recipe
+from uicgpu.finetune.similarity import LARGEST_LOSS, general_similarity
+from uicgpu.runs.progress import Progress, SilentProgress
+
+if TYPE_CHECKING:
+    from uicgpu.finetune.network import TrainableEncoder
+
+REFERENCE: Final = "half-whitened"
+ALGORITHM: Final = 1
+"""Raised when the same data and settings would give other weights: old checkpoints are then not used."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Behaviour, split so that nothing held out can be learned from.
+
+    Attributes
+    ----------
+    texts
+        Distinct texts of the catalogue.
+    history
+        All training behaviour, held-out texts included.
+    held
+        bool [texts]: cold for training, judged by the gate.
+    past, later
+        Behaviour without held-out texts: the first four fifths of each user train, the rest stops the training.
+    rows
+        int64, texts with behaviour in ``past`` or ``later``: whitening and centring are fitted on these.
+    """
+
+    texts: Texts
+    history: History
+    held: NDArray[np.bool_]
+    past: History
+    later: History
+    rows: NDArray[np.int64]
+
+    @property
+    def sha256(self) -> str:
+        """Fingerprint of texts and behaviour, hexadecimal."""
+        digest = hashlib.sha256("\n".join(self.texts.texts).encode())
+        for part in (self.history.offsets, self.history.texts, self.history.times, self.held):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One candidate: weights (None: the base's), a ranking map, and the vectors it gives."""
+
+    weights: str | None
+    ranking: RankingMap
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """What a training gives.
+
+    Attributes
+    ----------
+    model
+        The base.
+    weights
+        Trained tensors of the arm that ships, None where it is the base's own.
+    ranking
+        Its ranking map.
+    verdict
+        What the gate said of every arm.
+    facts
+        For the model card, the manifest and the reader.
+    arms
+        All arms by name.
+    states
+        Trained tensors by the name that arms use.
+    vectors
+        Plain vectors of all distinct texts, float32 [texts, dim], by that name; None is the base.
+    """
+
+    model: Model
+    weights: dict[str, NDArray[Any]] | None
+    ranking: RankingMap
+    verdict: Verdict
+    facts: dict[str, Any]
+    arms: dict[str, Arm]
+    states: dict[str, dict[str, NDArray[Any]]]
+    vectors: dict[str | None, NDArray[np.float32]]
+
+
+def prepare(events: EventTable, item_texts: Sequence[object], recipe: Recipe, seed: int) -> Data:
+    """Turn training events and item texts into what a training needs.
+
+    Raises
+    ------
+    InputError
+        When there is too little behaviour.
+    """
+    texts = distinct(item_texts)
+    history = build_history(events, texts)
+    check_enough(history)
+    held = hold_out_texts(history, recipe.held_out, seed, "held-out")
+    seen = history.take(~held[history.texts])
+    past, later = split_in_time(seen)
+    return Data(texts, history, held, past, later, np.flatnonzero(seen.popularity > 0))
+
+
+def fine_tune(
+    data: Data,
+    encoder: Encoder,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    threads: int = 1,
+    memory: int = 4 * 2**30,
+    checkpoints: Path | None = None,
+    progress: Progress | None = None,
+) -> FineTuned:
+    """Train the arms of a recipe and choose among them.
+
+    Parameters
+    ----------
+    data
+        From :func:`prepare`.
+    encoder
+        The base encoder, with its cache.
+    recipe
+        What to train.
+    device, threads, memory
+        Where; none of them changes the result on a CPU.
+    checkpoints
+        Folder for checkpoints: a killed training goes on from there.
+    progress
+        Shows estimate, loss and validation.
+
+    Raises
+    ------
+    MissingExtraError
+        LoRA without the package peft.
+    UicError
+        A loss that is not finite.
+    """
+    progress = progress or SilentProgress()
+    started = time.process_time()
+    with progress.task("encode", total=len(data.texts), unit="texts") as advance:
+        frozen = encoder.encode(data.texts.texts, advance)
+    model = encoder.model
+    task = cold_task(data.past, data.history, data.held, seed)
+    identity = _identity(data, model, recipe, seed)
+    arms: dict[str, Arm] = {}
+    scores: dict[str, NDArray[np.float64]] = {}
+    records: dict[str, Any] = {}
+
+    def add(name: str, vectors: NDArray[np.float32], weights: str | None, ranking: RankingMap) -> None:
+        arms[name] = Arm(weights, ranking)
+        scores[name] = cold_ndcg(task, ranking.apply(vectors))
+
+    def add_whitened(name: str, vectors: NDArray[np.float32], weights: str | None) -> None:
+        whitening = whitened(vectors, data.rows)
+        add(f"{name} + whitening" if name else REFERENCE, vectors, weights, whitening)
+        if recipe.name == "whiten":
+            return
+        label = f"{name} + head" if name else "head"
+        inputs = whitening.apply(vectors)
+        ranking, record = _train_head(inputs, data, whitening, seed, label, progress)
+        records[label] = record
+        add(label, vectors, weights, ranking.then(centring(ranking.apply(vectors[data.rows]))))
+        add(f"{label} + whitening", vectors, weights, whitened(vectors, data.rows, ranking))
+
+    add("frozen", frozen, None, RankingMap((centring(frozen[data.rows]),)))
+    add_whitened("", frozen, None)
+    english = model.english_only
+    meaning = {"base": general_similarity(encoder.encode, english_only=english)}
+    states: dict[str, dict[str, NDArray[Any]]] = {}
+    plain: dict[str | None, NDArray[np.float32]] = {None: frozen}
+    if recipe.trains_encoder:
+        trainable = _trainable(model, data, recipe, device, threads, memory, seed)
+        base_state = _state(trainable)
+        records[recipe.name] = _train_encoder(trainable, data, recipe, seed, checkpoints, identity, progress)
+        trained = _state(trainable)
+        half = {name: ((base_state[name] + value) / 2).astype(np.float32) for name, value in trained.items()}
+        for name, state in (("blend", half), (recipe.name, trained)):
+            _load(trainable, state)
+            states[name] = state
+            with progress.task(f"encode with {name}", total=len(data.texts), unit="texts") as advance:
+                plain[name] = trainable.vectors(np.arange(len(data.texts)), advance)
+            meaning[name] = general_similarity(trainable.encode, english_only=english)
+            if name == recipe.name:
+                add(name, plain[name], name, RankingMap((centring(plain[name][data.rows]),)))
+                add_whitened(name, plain[name], name)
+            else:
+                add(f"{name} + whitening", plain[name], name, whitened(plain[name], data.rows))
+    harmed = {name for name, value in meaning.items() if value < meaning["base"] - LARGEST_LOSS}
+    eligible = {name: value for name, value in scores.items() if arms[name].weights not in harmed}
+    verdict = decide(eligible, REFERENCE, seed)
+    chosen = arms[verdict.chosen]
+    facts = {
+        "base": {
+            "name": model.name,
+            "architecture": model.architecture,
+            "dim": model.dim,
+            "pooling": model.pooling,
+            "weights_sha256": model.weights_sha256,
+        },
+        "base_licence": base_licence(model),
+        "data": {
+            "sha256": data.sha256,
+            "pairs": len(data.history),
+            "users": int((data.history.lengths > 0).sum()),
+            "texts": len(data.texts),
+            "held_out_texts": int(data.held.sum()),
+        },
+        "gate": {
+            "chosen": verdict.chosen,
+            "reason": verdict.reason,
+            "table": verdict.table,
+            "users": int(task.users.size),
+            "refused_for_meaning": sorted(harmed),
+        },
+        "similarity": {**meaning, "shipped": meaning.get(chosen.weights or "base", meaning["base"])},
+        "uniformity": {
+            "base": _uniformity(frozen[data.rows]),
+            "shipped": _uniformity(plain[chosen.weights][data.rows]),
+            "ranking": _uniformity(chosen.ranking.apply(plain[chosen.weights][data.rows])),
+        },
+        "alignment": {
+            "base": _alignment(frozen, data.past),
+            "shipped": _alignment(plain[chosen.weights], data.past),
+        },
+        "settings": {**recipe.describe(), "seed": seed},
+        "records": records,
+    }
+    progress.say(verdict.reason)
+    progress.say(f"training took {time.process_time() - started:.0f} CPU seconds")
+    return FineTuned(
+        model,
+        states[chosen.weights] if chosen.weights else None,
+        chosen.ranking,
+        verdict,
+        facts,
+        arms,
+        states,
+        plain,
+    )
+
+
+def _train_head(
+    inputs: NDArray[np.float32], data: Data, before: RankingMap, seed: int, label: str, progress: Progress
+) -> tuple[RankingMap, dict[str, Any]]:
+    from uicgpu.finetune.head import HEAD_SCHEDULE, LinearHead
+    from uicgpu.finetune.trainer import Training
+
+    head = LinearHead(inputs)
+    training = Training(head, data.past, data.later, HEAD_SCHEDULE, seed, label.replace(" + ", "-"))
+    with progress.task(label, total=HEAD_SCHEDULE.steps, unit="steps") as advance:
+        record = training.run(advance)
+    return before.then(head.affine()), _summary(dataclasses.asdict(record))
+
+
+def _train_encoder(
+    trainable: TrainableEncoder,
+    data: Data,
+    recipe: Recipe,
+    seed: int,
+    checkpoints: Path | None,
+    identity: str,
+    progress: Progress,
+) -> dict[str, Any]:
+    from uicgpu.finetune.trainer import Training
+
+    if recipe.masked_steps:
+        from uicgpu.finetune.masked import adapt_to_texts
+
+        with progress.task("masked language model", total=recipe.masked_steps, unit="steps") as advance:
+            adapt_to_texts(trainable, data.rows, recipe.masked_steps, seed, advance)
+    training = Training(
+        trainable, data.past, data.later, recipe.schedule, seed, recipe.name, checkpoints, identity, progress.say
+    )
+    if recipe.hard_negatives:
+        from uicgpu.finetune.negatives import near_texts
+
+        training.sampler.add_near(near_texts(trainable.vectors(training.sampler.eligible)), recipe.hard_negatives)
+    progress.say(estimate(trainable, training.sampler.draw(0).texts, recipe.schedule.steps)["words"])
+    with progress.task(recipe.name, total=recipe.schedule.steps, unit="steps") as advance:
+        record = training.run(advance)
+    return _summary(dataclasses.asdict(record))
+
+
+def estimate(trainable: TrainableEncoder, rows: NDArray[np.int64], steps: int) -> dict[str, Any]:
+    """Time a step on a few texts; return what the training will take: seconds, bytes, and one line of words."""
+    probe = rows[: max(8, rows.size // 8)]
+    started = time.perf_counter()
+    trainable.step(probe, lambda vectors: vectors.square().sum())
+    per_token = (time.perf_counter() - started) / max(trainable.tokens(probe), 1)
+    seconds = per_token * trainable.tokens(rows) * steps
+    parameters = sum(value.numel() for value in trainable.parameters().values())
+    network = sum(value.numel() for value in trainable.network.parameters())
+    activations = min(trainable.activation_bytes(rows), trainable.memory)
+    needed = 4 * (network + 4 * parameters) + activations
+    return {
+        "seconds": seconds,
+        "bytes": needed,
+        "words": (
+            f"training {parameters:,} of {network:,} weights, {steps} steps of {rows.size} texts "
+            f"({trainable.tokens(rows):,} tokens): about {seconds / 60:.0f} min and {needed / 2**30:.1f} GiB"
+        ),
+    }
+
+
+def _trainable(
+    model: Model, data: Data, recipe: Recipe, device: str, threads: int, memory: int, seed: int
+) -> TrainableEncoder:
+    from uicgpu.finetune.network import TrainableEncoder
+
+    adapt: Callable[[Any], Any] | None = None
+    if recipe.name == "lora":
+        from uicgpu.finetune.lora import low_rank
+
+        adapt = low_rank(recipe.rank, seed)
+    return TrainableEncoder(model, data.texts.texts, device, threads, memory // 2, adapt)
+
+
+def _state(trainable: TrainableEncoder) -> dict[str, NDArray[Any]]:
+    """Weights of the plain network by name, adapters folded in."""
+    from uicgpu.finetune.lora import folded_state
+
+    return {name: value.detach().cpu().numpy().copy() for name, value in folded_state(trainable.network).items()}
+
+
+def _load(trainable: TrainableEncoder, state: dict[str, NDArray[Any]]) -> None:
+    import torch
+
+    from uicgpu.finetune.lora import without_adapters
+
+    trainable.network = without_adapters(trainable.network)
+    trainable.network.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()}, strict=False)
+
+
+def _summary(record: dict[str, Any]) -> dict[str, Any]:
+    """Keep the record short: every tenth loss."""
+    return {**record, "losses": record["losses"][::10], "validation": [list(pair) for pair in record["validation"]]}
+
+
+def _uniformity(vectors: NDArray[np.float32]) -> float:
+    import torch
+
+    from uicgpu.finetune.objective import uniformity
+
+    return uniformity(torch.from_numpy(vectors[np.linspace(0, vectors.shape[0] - 1, 1000).astype(np.int64)]))
+
+
+def _alignment(vectors: NDArray[np.float32], past: History) -> float:
+    """Mean squared distance of texts that a user acted on one after the other (a fixed spread of pairs)."""
+    import torch
+
+    from uicgpu.finetune.objective import alignment
+
+    pairs = np.flatnonzero(np.diff(past.users) == 0)
+    pairs = pairs[np.linspace(0, pairs.size - 1, min(5000, pairs.size)).astype(np.int64)] if pairs.size else pairs
+    left, right = (torch.from_numpy(vectors[past.texts[pairs + shift]]) for shift in (0, 1))
+    return alignment(left, right)
+
+
+def _identity(data: Data, model: Model, recipe: Recipe, seed: int) -> str:
+    described = [ALGORITHM, data.sha256, model.identity, recipe.describe(), seed]
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
