@@ -127,3 +127,15 @@ def test_payloads_do_not_run(browser, report, payloads):
             _quiet(tab, url)
 
     asyncio.run(look())
+
+
+def test_a_picture_is_taken_of_the_page(browser, report, tmp_path):
+    from pathlib import Path
+    from urllib.parse import unquote, urlsplit
+
+    from uicgpu.report.picture import take_picture
+
+    page = Path(unquote(urlsplit(report(users=300, clusters=4)).path))
+    data = take_picture(page, tmp_path / "report.png").read_bytes()
+    assert (int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")) == (1280, 2000)
+    assert len(data) > 60_000, "a blank page is smaller"

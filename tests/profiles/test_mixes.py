@@ -5,7 +5,15 @@ import polars as pl
 import pytest
 
 from uicgpu.profiles.counts import even_weights, group_items, group_users, users_holding
-from uicgpu.profiles.mixes import Share, category_matrix, category_mixes, group_medians, telling, value_mix
+from uicgpu.profiles.mixes import (
+    Share,
+    category_matrix,
+    category_mixes,
+    group_medians,
+    share_errors,
+    telling,
+    value_mix,
+)
 
 
 def _slow_mix(histories, categories, labels, group):
@@ -69,3 +77,15 @@ def test_medians_ignore_unknown_values():
     medians = group_medians(values, group_users(np.array([0, 0, 0, 1, 2], np.int32)))
     assert medians[:2].tolist() == [2.0, 10.0]
     assert np.isnan(medians[2])
+
+
+def test_interval_of_a_lift_by_hand(interactions):
+    # Shares of category a of the three users: 1, 1/2, 0; mean 1/2, standard error sqrt(0.25 / 3) = 0.2887.
+    made = interactions([[0], [0, 1], [1]], 2)
+    groups = group_users(np.zeros(3, np.int32))
+    _, matrix = category_matrix(["a", "b"])
+    errors = share_errors(groups, made, even_weights(made), matrix)
+    assert errors.tolist() == [[pytest.approx(0.288675), pytest.approx(0.288675)]]
+    share = Share("a", 0.5, 0.25, 0.1)
+    assert share.interval == (pytest.approx((0.5 - 0.1959964) / 0.25), pytest.approx((0.5 + 0.1959964) / 0.25))
+    assert Share("a", 0.5, 0.25).interval is None

@@ -8,7 +8,7 @@ import pytest
 
 from uicgpu.errors import InputError
 from uicgpu.events.interactions import Interactions
-from uicgpu.profiles import MINIMUM_CLUSTER_SIZE, build_profiles
+from uicgpu.profiles import build_profiles
 from uicgpu.profiles.profile import rounded
 from uicgpu.settings import Settings
 from uicgpu.vocabulary import Column
@@ -29,6 +29,7 @@ def parts(interactions):
         "centroids": np.array([[1, 0], [-1, 0], [0.9, 0.1]], np.float32),
         "silhouettes": np.array([0.5, 0.4, np.nan]),
         "confidence": np.full(13, 0.75, np.float32),
+        "settings": Settings(k_anonymity=5, small_clusters="suppress"),
     }
 
 
@@ -41,8 +42,10 @@ def test_profiles_tell_what_each_cluster_is_about(parts):
     assert sport["categories"][0] == {
         "category": "Sport",
         "share": 1.0,
-        "base_share": pytest.approx(0.5, abs=1e-6),
-        "lift": pytest.approx(2.0, abs=1e-5),
+        "base_share": pytest.approx(0.5, abs=1e-3),
+        "lift": pytest.approx(2.0, abs=1e-2),
+        "lift_low": pytest.approx(2.0, abs=1e-2),
+        "lift_high": pytest.approx(2.0, abs=1e-2),
     }
     assert tea["confidence"] == 0.75
     assert tea["activity"]["events"]["median"] == 2.0
@@ -53,9 +56,27 @@ def test_profiles_tell_what_each_cluster_is_about(parts):
 
 def test_small_clusters_are_suppressed(parts):
     single = build_profiles(**parts).profiles[2]
-    assert single["suppressed"] and single["size"] == 1 < MINIMUM_CLUSTER_SIZE
-    assert set(single) == {"cluster", "name", "share", "size", "suppressed"}
+    assert single["suppressed"] and single["size"] is None and single["merged_into"] is None
+    assert set(single) == {"cluster", "merged_into", "name", "share", "size", "suppressed"}
     assert single["name"] == "Cluster 3"
+
+
+def test_small_clusters_are_merged_into_the_nearest(parts):
+    parts["settings"] = Settings(k_anonymity=5)
+    built = build_profiles(**parts)
+    tea, sport, single = built.profiles
+    assert single["suppressed"] and single["merged_into"] == 0 and single["name"] == tea["name"]
+    assert tea["size"] == 5 and tea["share"] == pytest.approx(5 / 13, abs=1e-3), "7 users, as a multiple of five"
+    assert built.publication == {
+        "merged_clusters": 1,
+        "merged_users": 1,
+        "withheld_clusters": 0,
+        "withheld_users": 0,
+        "k": 5,
+    }
+    assert "1 small clusters with 1 users" in built.notes[0]
+    assert built.clusters["size"].to_list() == [6, 6, 1]
+    assert built.clusters["name"].to_list()[2] == tea["name"] != sport["name"]
 
 
 def test_clusters_table_is_the_contract(parts):
@@ -84,7 +105,7 @@ def test_silhouettes_may_come_from_json(parts):
 def test_profiles_are_json_with_sorted_keys_and_without_nan(parts):
     text = json.dumps(build_profiles(**parts).profiles, allow_nan=False)
     assert text == json.dumps(json.loads(text), sort_keys=True)
-    assert rounded({"a": np.float64(1 / 3), "b": np.int32(2)}) == {"a": 0.333333, "b": 2}
+    assert rounded({"a": np.float64(1 / 3), "b": np.int32(2)}) == {"a": 0.333, "b": 2}
 
 
 def test_noise_has_a_row_only_when_present(parts):
@@ -143,8 +164,8 @@ def test_behaviour_and_attributes_stand_beside_the_base_rate(parts):
     assert first["kinds"][0] == {
         "kind": "view",
         "share": 0.9,
-        "base_share": pytest.approx(0.684615),
-        "lift": pytest.approx(1.31461, abs=1e-5),
+        "base_share": 0.685,
+        "lift": 1.31,
     }
     assert "log_events" not in first["behaviour"]
     assert first["attributes"]["country"]["values"][0]["value"] == "de"
@@ -154,7 +175,8 @@ def test_behaviour_and_attributes_stand_beside_the_base_rate(parts):
 
 
 def test_language_of_plain_names(parts):
-    assert build_profiles(**parts, settings=Settings(language="zh")).profiles[2]["name"] == "群组 3"
+    parts["settings"] = Settings(language="zh", k_anonymity=5, small_clusters="suppress")
+    assert build_profiles(**parts).profiles[2]["name"] == "群组 3"
 
 
 @pytest.mark.parametrize("users", [0, 1])

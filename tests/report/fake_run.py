@@ -125,6 +125,8 @@ def write_fake_run(
         centroids,
         settings,
         item_vectors,
+        events,
+        random.uniform(0.4, 0.95, clusters).tolist(),
     )
     events_of = np.bincount(owners, minlength=users).astype(np.int32)
     confidence = random.beta(5, 2, users).astype(np.float32)
@@ -154,6 +156,21 @@ def write_fake_run(
         ),
         Artefact.REJECTED: _rejected(payloads),
         Artefact.RECOMMENDATIONS: _recommendations(user_ids, items, theme_of, labels, interactions, payloads),
+    }
+    (folder / "stages").mkdir(exist_ok=True)
+    order = np.lexsort((events.items, events.times, events.users))
+    tables |= {
+        Artefact.BEHAVIOUR: behaviour,
+        Artefact.EVENTS: pl.DataFrame(
+            {
+                Column.USER_CODE: events.users[order],
+                Column.ITEM_CODE: events.items[order],
+                Column.TIME: events.times[order] if timed else pl.Series([None] * len(order), dtype=pl.Int64),
+                Column.KIND: events.kinds,
+                Column.VALUE: pl.Series([None] * len(order), dtype=pl.Float32),
+                Column.WEIGHT: events.weights,
+            }
+        ),
     }
     for name, table in tables.items():
         table.write_parquet(folder / name)
@@ -290,7 +307,7 @@ def _recommendations(
         because = texts[min(history)] if history else ""
         for rank, item in enumerate(found, start=1):
             source = ("item_item", "neighbours", "ease")[rank % 3]
-            reason = payloads[rank % len(payloads)] if payloads else f"people who chose “{because}” also chose this"
+            reason = payloads[rank % len(payloads)] if payloads else f'because of "{because}"'
             rows.append((user_id, rank, ids[item], 1.0 / rank, source, reason))
     return pl.DataFrame(
         rows,
@@ -377,9 +394,11 @@ def _manifest(folder: Path, tables: dict[str, pl.DataFrame], settings: Settings,
                 "facts": {
                     "rows_read": events + 1452,
                     "rows_kept": events,
+                    "users": tables[Artefact.USERS].height,
+                    "kind_names": ["event"],
                     "columns": {"user": "customer_id", "item": "sku", "time": "when"},
                 },
-                "outputs": outputs(Artefact.INTERACTIONS, Artefact.REJECTED),
+                "outputs": outputs(Artefact.INTERACTIONS, Artefact.REJECTED, Artefact.EVENTS, Artefact.BEHAVIOUR),
             },
             "items": {
                 "status": "done",
@@ -399,7 +418,11 @@ def _manifest(folder: Path, tables: dict[str, pl.DataFrame], settings: Settings,
                 },
                 "outputs": outputs(Artefact.ITEM_VECTORS),
             },
-            "interests": {"status": "done", "facts": {}, "outputs": outputs(Artefact.INTEREST_VECTORS)},
+            "interests": {
+                "status": "done",
+                "facts": {},
+                "outputs": outputs(Artefact.INTEREST_VECTORS, Artefact.CENTROIDS),
+            },
             "cluster": {
                 "status": "done",
                 "facts": {"algorithm": "kmeans", "notes": ["k was chosen by the knee of the inertia"]},
@@ -407,6 +430,7 @@ def _manifest(folder: Path, tables: dict[str, pl.DataFrame], settings: Settings,
             },
             "profiles": {"status": "done", "facts": {}, "outputs": outputs(Artefact.CLUSTERS, Artefact.PROFILES)},
             "recommend": {"status": "done", "facts": {}, "outputs": outputs(Artefact.RECOMMENDATIONS)},
+            "metrics": {"status": "done", "facts": {}, "outputs": outputs(Artefact.METRICS)},
         },
     }
 

@@ -72,7 +72,8 @@ def test_numbers_are_those_of_the_artefacts(fake_run, page):
     text = Page(page).text
     users = pl.read_parquet(fake_run() / Artefact.USERS)
     clusters = pl.read_parquet(fake_run() / Artefact.CLUSTERS)
-    for told in ("1,500", "240", f"{users[Column.EVENTS].sum():,}", *(f"{size:,}" for size in clusters[Column.SIZE])):
+    sizes = [f"{5 * int(size / 5 + 0.5):,}" for size in clusters[Column.SIZE] if size >= 20]
+    for told in ("1,500", "240", f"{users[Column.EVENTS].sum():,}", *sizes):
         assert told in text
     assert "nDCG@10 0.118" in text and "0.109 to 0.128" in text
     assert "1,469" in text, "rejected rows"
@@ -162,7 +163,10 @@ def test_many_clusters_stay_within_the_limit(fake_run):
     assert len(page.encode()) < 5_000_000
     parsed = Page(page)
     assert "A sample of 50,000 of 52,000 users" in parsed.text
-    assert "176 more clusters" in parsed.text
+    profiles = json.loads((fake_run(users=52_000, clusters=200, activity=1.0) / Artefact.PROFILES).read_text())
+    own = sum(profile["merged_into"] is None for profile in profiles)
+    assert own < 200 and f"{own - 24} more clusters" in parsed.text
+    assert f"{200 - own} clusters of fewer than 20 users are shown as part of the nearest one." in parsed.text
 
 
 def test_only_the_required_artefacts(fake_run, tmp_path):
@@ -218,3 +222,17 @@ def test_suppressed_clusters_say_so(fake_run, tmp_path):
 def test_base_names():
     assert base_name("/a/b/events.csv") == base_name("C:\\x\\events.csv") == base_name("../events.csv") == "events.csv"
     assert base_name("data/*.csv") == "data/*.csv"
+
+
+def test_both_levels_rhythm_trend_and_stability_are_shown(fake_run, page):
+    parsed = Page(page)
+    profiles = json.loads((fake_run() / Artefact.PROFILES).read_text(encoding="utf-8"))
+    own = [profile for profile in profiles if not profile["suppressed"]]
+    for family in {profile["super_cluster"]["name"] for profile in own}:
+        assert family in parsed.text
+    assert {profile["super_cluster"]["id"] for profile in own} == set(range(3))
+    for told in ("Two levels", "Weekdays", "Hours of the day", "Trend", "Comes back"):
+        assert told in parsed.text
+    assert page.count('class="columns"') == 2 * len(own)
+    zh = Page(build_report(fake_run(), language="zh")).text
+    assert all(told in zh for told in ("两级群组", "星期", "趋势", "重现程度"))

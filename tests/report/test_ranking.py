@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
+import polars as pl
 import pytest
 
 from uicgpu.report.artefacts import read_artefacts
 from uicgpu.report.catalogue import Words
 from uicgpu.report.quality import SEPARATED, STABLE, grade
 from uicgpu.report.ranking import ablation_sentences, ranking_section, verdict
+from uicgpu.report.reasons import read_reason, tell_reason
 
 
 @pytest.fixture
@@ -71,13 +74,52 @@ def test_clusters_without_weight_are_said_to_change_nothing(run):
     assert len(sentences) == 1 and "no weight" in sentences[0]
 
 
-def test_examples_hide_user_ids_unless_asked(fake_run):
+def test_examples_tell_of_clusters_and_of_users_only_when_asked(fake_run):
     words = Words("en")
-    hidden = ranking_section(read_artefacts(fake_run(users=60, clusters=2)), words)["examples"]
+    hidden = ranking_section(read_artefacts(fake_run()), words)["examples"]
     shown = ranking_section(read_artefacts(fake_run(users=60, clusters=2, raw_ids=True)), words)["examples"]
-    assert [example["name"] for example in hidden] == ["User 1", "User 2"]
+    assert hidden and all(example["name"] and example["recommended"] for example in hidden)
+    assert not [example for example in hidden if "u0" in str(example)]
+    assert all(entry["share"] for example in hidden for entry in example["recommended"])
     assert all(example["name"].startswith("u0") for example in shown)
-    assert hidden[0]["recommended"][0]["reason"]
+    assert shown[0]["recommended"][0]["reason"]
+
+
+def test_examples_hold_only_what_enough_users_share(fake_run):
+    """The slow way: count the users of each recommended item and of each item that a reason names."""
+    folder = fake_run()
+    run = read_artefacts(folder)
+    users = pl.read_parquet(folder / "users.parquet")
+    rows = pl.read_parquet(folder / "recommendations.parquet").filter(pl.col("rank") <= 5).join(users, on="user_id")
+    texts = dict(pl.read_parquet(folder / "items.parquet").select("text", "item_id").iter_rows())
+    for example, profile in zip(ranking_section(run, Words("en"))["examples"], run.published, strict=False):
+        own = rows.filter(pl.col("cluster") == profile["cluster"])
+        for entry in example["recommended"]:
+            lists = own.filter(pl.col("item_id") == texts[entry["text"]])
+            assert lists["user_id"].n_unique() >= 20
+            for title in re.findall("“(.*?)”", entry["reason"]):
+                assert sum(title in reason for reason in lists["reason"]) >= 20
+
+
+def test_reasons_are_told_in_both_languages_and_rare_items_are_not_repeated():
+    reason = read_reason('because of "Toy Story" and "Mum\'s secret film"')
+    assert tell_reason(reason, Words("en"), {"Toy Story"}, "EASE") == "because of “Toy Story”"
+    assert tell_reason(reason, Words("zh"), {"Toy Story"}, "EASE") == "因为选过“Toy Story”"
+    assert tell_reason(reason, Words("en"), set(), "EASE") == "because of items that few others share"
+    assert tell_reason(read_reason("users like you chose it (3 of 9 nearest)"), Words("zh"), set(), "") == (
+        "兴趣相近的用户选了它（最近 9 位中有 3 位）"
+    )
+    for sentence in ("popular with everyone lately", "it fits your history", "it fits your interests"):
+        assert re.search("[\u4e00-\u9fff]", tell_reason(read_reason(sentence), Words("zh"), set(), ""))
+    assert tell_reason(read_reason("call 555"), Words("en"), {"555"}, "EASE") == "EASE"
+
+
+@pytest.mark.parametrize("title", ["A", 'Say "hi"', "x" * 80, "Fish, chips and peas"])
+def test_the_recommenders_own_sentences_are_understood(title):
+    from uicgpu.recommend.reasons import quote
+
+    assert read_reason(f"because of {quote(title)}").items == (quote(title)[1:-1],)
+    assert read_reason(f"its text is close to {quote(title)}").kind == "text"
 
 
 def test_grades():

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uicgpu.profiles.mixes import Share
+from uicgpu.privacy.text import clean_label
+from uicgpu.profiles.mixes import LONGEST_VALUE, Share
 from uicgpu.profiles.terms import Term
 
 LEAST_DIFFERENCE = 0.03
@@ -49,7 +50,7 @@ def contrast(
     both = sorted(here.keys() & there.keys(), key=lambda value: (-abs(here[value] - there[value]), value))
     return {
         "categories": [
-            {"category": value, "share": here[value], "other_share": there[value]}
+            {"category": clean_label(value, LONGEST_VALUE), "share": here[value], "other_share": there[value]}
             for value in both
             if abs(here[value] - there[value]) >= LEAST_DIFFERENCE
         ][:3],

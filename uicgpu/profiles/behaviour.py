@@ -12,16 +12,24 @@ import polars as pl
 from numpy.typing import NDArray
 
 from uicgpu.events.interactions import DAY_US, NO_TIME, Interactions
+from uicgpu.privacy.anonymity import K_ANONYMITY
+from uicgpu.privacy.text import clean_label
 from uicgpu.profiles.counts import Groups, group_users
-from uicgpu.profiles.mixes import MOST_VALUES, Share, group_means, group_medians, share_columns, value_mix
-from uicgpu.profiles.privacy import clean_label
+from uicgpu.profiles.mixes import (
+    LONGEST_VALUE,
+    MOST_VALUES,
+    Share,
+    group_means,
+    group_medians,
+    share_columns,
+    value_mix,
+)
 from uicgpu.vocabulary import Column
 
 MIX_SEPARATOR: Final = "."
 """Behaviour columns ``kind_share.view``, ``kind_share.buy`` … form one mix called ``kind_share``."""
 LOGARITHM: Final = re.compile(r"^log_|_log$")
 """Features made for arithmetic, not for readers."""
-LONGEST_VALUE: Final = 40
 FEWEST_NUMERIC_VALUES: Final = 12
 """A numeric attribute with at most so many distinct values is shown as a mix."""
 
@@ -34,15 +42,19 @@ def share_entries(name: str, shares: Sequence[Share]) -> list[dict[str, Any]]:
             "share": entry.share,
             "base_share": entry.base_share,
             "lift": entry.lift,
+            **({} if entry.interval is None else {"lift_low": entry.interval[0], "lift_high": entry.interval[1]}),
         }
         for entry in shares
     ]
 
 
 def describe_behaviour(
-    behaviour: pl.DataFrame | None, interactions: Interactions, groups: Groups
+    behaviour: pl.DataFrame | None, interactions: Interactions, groups: Groups, minimum_users: int = K_ANONYMITY
 ) -> list[dict[str, Any]]:
-    """Activity, recency, mixes and other numbers of each group, beside the figure for all users."""
+    """Activity, recency, mixes and other numbers of each group, beside the figure for all users.
+
+    A number known of fewer than ``minimum_users`` users of the group, and a kind that fewer have, is left out.
+    """
     numbers = _numbers(behaviour, interactions)
     everyone = group_users(np.zeros(interactions.n_users, np.int32))
     described: dict[str, list[dict[str, float]]] = {}
@@ -57,10 +69,10 @@ def describe_behaviour(
             else {"base_mean": math.nan, "base_median": math.nan}
         )
         described[name] = [
-            {"mean": float(mean), "median": float(median), **overall}
-            for mean, median in zip(means, medians, strict=True)
+            {"mean": float(mean) if count >= minimum_users else math.nan, "median": float(median), **overall}
+            for mean, median, count in zip(means, medians, _known(values, groups), strict=True)
         ]
-    mixes = _mixes(behaviour, groups)
+    mixes = _mixes(behaviour, groups, minimum_users)
     main = {"events", "distinct_items", "recency_days"}
     result = []
     for group in range(len(groups)):
@@ -100,7 +112,12 @@ def _numbers(behaviour: pl.DataFrame | None, interactions: Interactions) -> dict
     return numbers
 
 
-def _mixes(behaviour: pl.DataFrame | None, groups: Groups) -> dict[str, list[list[Share]]]:
+def _known(values: NDArray[np.float64], groups: Groups) -> list[int]:
+    """Users of each group of whom the number is known."""
+    return [int(count) for count in np.bincount(groups.codes[np.isfinite(values)], minlength=len(groups))]
+
+
+def _mixes(behaviour: pl.DataFrame | None, groups: Groups, minimum: int) -> dict[str, list[list[Share]]]:
     if behaviour is None:
         return {}
     columns: dict[str, list[str]] = {}
@@ -109,12 +126,14 @@ def _mixes(behaviour: pl.DataFrame | None, groups: Groups) -> dict[str, list[lis
             columns.setdefault(name.partition(MIX_SEPARATOR)[0], []).append(name)
     filled = behaviour.with_columns(pl.col(pl.Float64, pl.Float32).fill_null(math.nan))
     return {
-        mix: share_columns(filled, names, [name.partition(MIX_SEPARATOR)[2] for name in names], groups)
+        mix: share_columns(filled, names, [name.partition(MIX_SEPARATOR)[2] for name in names], groups, minimum)
         for mix, names in sorted(columns.items())
     }
 
 
-def describe_attributes(attributes: pl.DataFrame | None, groups: Groups) -> list[dict[str, Any]]:
+def describe_attributes(
+    attributes: pl.DataFrame | None, groups: Groups, minimum_users: int = K_ANONYMITY
+) -> list[dict[str, Any]]:
     """Describe each group by the columns of the users table: a mix, or a mean and median beside those of all users.
 
     Columns with more than ``MOST_VALUES`` distinct texts (names, addresses, ids) are not published.
@@ -130,9 +149,9 @@ def describe_attributes(attributes: pl.DataFrame | None, groups: Groups) -> list
         if column.dtype.is_numeric() and distinct > FEWEST_NUMERIC_VALUES:
             values = column.cast(pl.Float64).fill_null(math.nan).to_numpy()
             means, medians = group_means(values, groups), group_medians(values, groups)
-            known = values[np.isfinite(values)]
+            known, counts = values[np.isfinite(values)], _known(values, groups)
             for group, entry in enumerate(result):
-                if np.isfinite(means[group]):
+                if np.isfinite(means[group]) and counts[group] >= minimum_users:
                     entry[name] = {
                         "kind": "number",
                         "mean": float(means[group]),
@@ -141,7 +160,7 @@ def describe_attributes(attributes: pl.DataFrame | None, groups: Groups) -> list
                         "base_median": float(np.median(known)),
                     }
         elif distinct <= MOST_VALUES:
-            for group, mix in enumerate(value_mix(column, groups)):
+            for group, mix in enumerate(value_mix(column, groups, minimum_users=minimum_users)):
                 if mix:
                     result[group][name] = {"kind": "mix", "values": share_entries("value", mix)}
     return result

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 from scipy import sparse
 
+from uicgpu.privacy.anonymity import K_ANONYMITY
 from uicgpu.profiles.counts import Groups
-from uicgpu.profiles.privacy import MINIMUM_CLUSTER_SIZE
+from uicgpu.vocabulary import Column
 
 EXEMPLARS_PER_CLUSTER = 8
 PRIOR_USERS = 10.0
@@ -22,13 +24,26 @@ Why = Literal["over-represented", "central"]
 
 @dataclass(frozen=True)
 class Exemplar:
-    """An item that stands for a cluster; shares are of users who hold it, in the cluster and among all users."""
+    """An item that stands for a cluster; shares are of users who hold it, in the cluster and among all users.
+
+    ``share`` and ``lift`` are None where too few users of the cluster hold it.
+    """
 
     item: int
     why: Why
-    share: float
+    share: float | None
     base_share: float
-    lift: float
+    lift: float | None
+
+
+def item_titles(items: pl.DataFrame) -> pl.Series:
+    """What a person calls each item: its title, else its text, else its id; one per row."""
+    named = [
+        pl.when(pl.col(name).str.strip_chars() != "").then(pl.col(name))
+        for name in (Column.TITLE, Column.TEXT)
+        if name in items.columns
+    ]
+    return items.select(pl.coalesce(*named, pl.col(Column.ITEM)).alias(Column.TITLE))[Column.TITLE]
 
 
 def smoothed_lift(held: NDArray[np.float64], size: float, base: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -55,7 +70,7 @@ def choose_exemplars(
     item_vectors: NDArray[np.float32] | None = None,
     *,
     number: int = EXEMPLARS_PER_CLUSTER,
-    minimum_users: int = MINIMUM_CLUSTER_SIZE,
+    minimum_users: int = K_ANONYMITY,
 ) -> list[list[Exemplar]]:
     """Return the exemplar items of each group, best first.
 
@@ -72,10 +87,11 @@ def choose_exemplars(
     -----
     About two thirds are the most over-represented items (smoothed lift times share of users), the rest the items
     nearest to the centre. An item qualifies when ``minimum_users`` users of the group hold it. Where fewer than three
-    qualify, the catalogue's items nearest to the centre fill up: they follow from the centre alone and reveal nothing
-    about a single user. Ties go to the lowest row.
+    qualify, the items nearest to the centre fill up that ``minimum_users`` users of any cluster hold. Ties go to the
+    lowest row.
     """
     users = float(groups.sizes.sum())
+    single = int((groups.sizes > 0).sum()) == 1
     base_counts = np.asarray(holders.sum(axis=0)).ravel()
     near = _nearest_items(holders, groups, base_counts, centroids, item_vectors, number, minimum_users)
     result: list[list[Exemplar]] = []
@@ -87,7 +103,7 @@ def choose_exemplars(
         base = base_counts[items] / users if users else np.zeros(items.size)
         lift = smoothed_lift(held, float(size), base)
         share = held / max(size, 1)
-        common = np.flatnonzero((held >= minimum_users) & ((lift > 1.0) | (len(groups) == 1)))
+        common = np.flatnonzero((held >= minimum_users) & ((lift > 1.0) | single))
         best = common[np.argsort(-(lift * share)[common], kind="stable")]
         central, anywhere = near[group]
         over = number if not central else number - number // 3
@@ -101,15 +117,17 @@ def choose_exemplars(
         held_of = dict(zip(items.tolist(), held.tolist(), strict=True))
         result.append(
             [
-                _exemplar(item, why, held_of.get(item, 0.0), size, base_counts[item], users)
+                _exemplar(item, why, held_of.get(item, 0.0), size, base_counts[item], users, minimum_users)
                 for item, why in chosen.items()
             ]
         )
     return result
 
 
-def _exemplar(item: int, why: Why, held: float, size: int, total: float, users: float) -> Exemplar:
+def _exemplar(item: int, why: Why, held: float, size: int, total: float, users: float, minimum: int) -> Exemplar:
     base = total / users if users else 0.0
+    if held < minimum:
+        return Exemplar(item, why, None, base, None)
     lift = float(smoothed_lift(np.array([held]), float(size), np.array([base]))[0]) if base > 0 else 1.0
     return Exemplar(item, why, held / max(size, 1), base, lift)
 
@@ -128,14 +146,14 @@ def _nearest_items(
         return [([], []) for _ in groups.labels]
     dim = min(item_vectors.shape[1], centroids.shape[1])
     centres = np.asarray(centroids[:, :dim], np.float64)
-    seen = base_counts > 0
+    seen, held_enough = base_counts > 0, base_counts >= minimum_users
     mean = _mean_vector(item_vectors, np.flatnonzero(seen))[:dim]
     common = holders.copy()
     common.data = (common.data >= minimum_users).astype(np.float64)
     best: list[list[tuple[float, int]]] = [[] for _ in range(2 * len(groups))]
     for start in range(0, item_vectors.shape[0], ITEMS_PER_BLOCK):
         block = np.asarray(item_vectors[start : start + ITEMS_PER_BLOCK, :dim], np.float64)
-        usable = seen[start : start + block.shape[0]] & (np.abs(block).max(axis=1, initial=0.0) > 0)
+        usable = held_enough[start : start + block.shape[0]] & (np.abs(block).max(axis=1, initial=0.0) > 0)
         block = block - mean
         lengths = np.sqrt(np.einsum("ij,ij->i", block, block))
         block = block / np.where(lengths > 0, lengths, 1.0)[:, None]

@@ -10,11 +10,15 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import sparse
 
-from uicgpu.profiles.counts import Groups
-from uicgpu.profiles.privacy import MINIMUM_CLUSTER_SIZE
+from uicgpu.events.interactions import Interactions
+from uicgpu.privacy.anonymity import K_ANONYMITY
+from uicgpu.profiles.counts import PAIRS_PER_BLOCK, Groups, user_blocks
 
 CATEGORY_SEPARATOR = "|"
 LONGEST_MIX = 8
+LONGEST_VALUE = 40
+"""Characters of a category or value as it is published."""
+NORMAL_95 = 1.959964
 MOST_VALUES = 100
 """An attribute with more distinct values is an identifier or free text and is not published."""
 
@@ -26,6 +30,16 @@ class Share:
     value: str
     share: float
     base_share: float
+    error: float | None = None
+    """Standard error of ``share`` over users, where it is known."""
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of the lift: that of the share, over the base share; None where nothing is known."""
+        if self.error is None or self.base_share <= 0:
+            return None
+        reach = NORMAL_95 * self.error
+        return max(self.share - reach, 0.0) / self.base_share, min(self.share + reach, 1.0) / self.base_share
 
     @property
     def lift(self) -> float | None:
@@ -57,7 +71,8 @@ def category_mixes(
     holders: NDArray[np.int64],
     *,
     number: int | None = None,
-    minimum_users: int = MINIMUM_CLUSTER_SIZE,
+    minimum_users: int = K_ANONYMITY,
+    errors: NDArray[np.float64] | None = None,
 ) -> list[list[Share]]:
     """Return each group's categories by share (the first ``number``), those of too few users left out.
 
@@ -69,6 +84,8 @@ def category_mixes(
         Sparse groups x items.
     holders
         int64 [groups, values], users of the group who hold an item of the category.
+    errors
+        float64 [groups, values] from :func:`share_errors`.
     """
     amounts = (weights @ matrix).toarray() if len(values) else np.zeros((weights.shape[0], 0))
     totals = amounts.sum(axis=1)
@@ -79,8 +96,55 @@ def category_mixes(
     for group in range(amounts.shape[0]):
         published = np.flatnonzero((holders[group] >= minimum_users) & (shares[group] > 0))
         order = published[np.argsort(-shares[group][published], kind="stable")][:number]
-        result.append([Share(values[column], float(shares[group, column]), float(base[column])) for column in order])
+        result.append(
+            [
+                Share(
+                    values[column],
+                    float(shares[group, column]),
+                    float(base[column]),
+                    None if errors is None else float(errors[group, column]),
+                )
+                for column in order
+            ]
+        )
     return result
+
+
+def share_errors(
+    groups: Groups, interactions: Interactions, weights: NDArray[np.float64], matrix: sparse.csr_array
+) -> NDArray[np.float64]:
+    """Standard error of each group's share of each value: a share is the mean of its users' own shares.
+
+    Parameters
+    ----------
+    weights
+        float64 [pairs], 1 in total for each user.
+    matrix
+        Sparse items x values.
+
+    Returns
+    -------
+    float64 [groups, values]; zero for groups of fewer than two users with items.
+    """
+    shape = (len(groups), matrix.shape[1])
+    sums, squares, counted = np.zeros(shape), np.zeros(shape), np.zeros(len(groups))
+    for first, last in user_blocks(interactions, PAIRS_PER_BLOCK // 8):
+        start, end = int(interactions.offsets[first]), int(interactions.offsets[last])
+        block = sparse.csr_array(
+            (weights[start:end], interactions.items[start:end], interactions.offsets[first : last + 1] - start),
+            shape=(last - first, interactions.n_items),
+        )
+        mixes = (block @ matrix).tocsr()
+        totals = np.asarray(mixes.sum(axis=1)).ravel()
+        mixes.data /= np.repeat(np.where(totals > 0, totals, 1.0), np.diff(mixes.indptr))
+        entries = mixes.tocoo()
+        codes = groups.codes[first:last]
+        np.add.at(sums, (codes[entries.row], entries.col), entries.data)
+        np.add.at(squares, (codes[entries.row], entries.col), entries.data**2)
+        counted += np.bincount(codes[totals > 0], minlength=len(groups))
+    users = np.maximum(counted, 1.0)[:, None]
+    variance = np.maximum(squares / users - (sums / users) ** 2, 0.0) * users / np.maximum(users - 1, 1.0)
+    return np.where(counted[:, None] > 1, np.sqrt(variance / users), 0.0)
 
 
 def telling(
@@ -101,7 +165,7 @@ def telling(
 
 
 def value_mix(
-    column: pl.Series, groups: Groups, *, number: int = LONGEST_MIX, minimum_users: int = MINIMUM_CLUSTER_SIZE
+    column: pl.Series, groups: Groups, *, number: int = LONGEST_MIX, minimum_users: int = K_ANONYMITY
 ) -> list[list[Share]]:
     """Mix of one categorical column (one row per user) in each group; unknown values are left out of the shares."""
     text = column.cast(pl.String)
@@ -122,18 +186,28 @@ def value_mix(
 
 
 def share_columns(
-    frame: pl.DataFrame, columns: Sequence[str], names: Sequence[str], groups: Groups
+    frame: pl.DataFrame,
+    columns: Sequence[str],
+    names: Sequence[str],
+    groups: Groups,
+    minimum_users: int = K_ANONYMITY,
 ) -> list[list[Share]]:
-    """Mix over several share columns (each user's shares add up to 1): the mean of each column per group."""
+    """Mix over several share columns (each user's shares add up to 1): the mean of each column per group.
+
+    A value is left out where fewer than ``minimum_users`` users of the group have any of it.
+    """
+    held = np.stack(
+        [np.bincount(groups.codes[frame[column].to_numpy() > 0], minlength=len(groups)) for column in columns], axis=1
+    )
     means = np.stack([group_means(frame[column].to_numpy().astype(np.float64), groups) for column in columns], axis=1)
     overall = np.array([_mean(frame[column].to_numpy().astype(np.float64)) for column in columns])
     return [
         [
             Share(names[column], float(row[column]), float(overall[column]))
             for column in np.argsort(-np.nan_to_num(row), kind="stable")
-            if np.isfinite(row[column]) and row[column] > 0
+            if np.isfinite(row[column]) and row[column] > 0 and holders[column] >= minimum_users
         ][:LONGEST_MIX]
-        for row in means
+        for row, holders in zip(means, held, strict=True)
     ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from uicgpu.profiles.privacy import clean_label
+from uicgpu.privacy.text import clean_label
 from uicgpu.profiles.words import is_chinese, phrases
 from uicgpu.vocabulary import NOISE
 
@@ -50,24 +50,26 @@ def choose_names(clusters: Sequence[int], materials: Sequence[NameMaterial], lan
     names: list[str] = []
     for cluster, material in zip(clusters, materials, strict=True):
         name = _free_name(cluster, material, taken, language)
-        taken.add(_key(name))
+        taken.add(name_key(name))
         names.append(name)
     return names
 
 
-def _key(name: str) -> str:
+def name_key(name: str) -> str:
     """Equal for names that a reader would mix up: ``A & B`` and ``b & a``."""
     return " ".join(sorted(part.strip() for part in re.split(r"[,&、]", name.casefold())))
 
 
 def join_parts(parts: Sequence[str]) -> str:
-    """Join the parts of a name: ``A, B & C``, or ``甲、乙`` where Chinese prevails.
+    """Join the parts of a name: ``A, B & C``, ``A & B, C`` where a part has its own ``&``, ``甲、乙`` for Chinese.
 
     >>> join_parts(["Sci-Fi", "Action"]), join_parts(["科幻", "动作"])
     ('Sci-Fi & Action', '科幻、动作')
     """
     if 2 * sum(is_chinese(part) for part in parts) > len(parts):
         return "、".join(parts)
+    if any("&" in part for part in parts):
+        return ", ".join(parts)
     return " & ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
 
 
@@ -96,12 +98,12 @@ def _free_name(cluster: int, material: NameMaterial, taken: set[str], language: 
     options += [[*parts[: max(wanted - 1, 1)], extra] for extra in parts[wanted:]]
     for option in options:
         name = _bounded(option)
-        if name and _key(name) not in taken:
+        if name and name_key(name) not in taken:
             return name
     stem = _bounded(parts[:wanted], LONGEST_NAME - 6) or plain_name(cluster, language)
     number = 2
     name = stem
-    while _key(name) in taken:
+    while name_key(name) in taken:
         name = f"{stem} {number}"
         number += 1
     return name

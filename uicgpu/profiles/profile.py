@@ -12,46 +12,65 @@ import polars as pl
 from numpy.typing import NDArray
 
 from uicgpu.errors import InputError
-from uicgpu.events.interactions import Interactions
+from uicgpu.events.interactions import EventTable, Interactions
+from uicgpu.privacy.anonymity import ROUNDING, plan_publication, rounded_count
+from uicgpu.privacy.text import snippet
 from uicgpu.profiles.apart import contrast, cosine, nearest_clusters
 from uicgpu.profiles.behaviour import describe_attributes, describe_behaviour, share_entries
-from uicgpu.profiles.counts import Groups, even_weights, group_items, group_users, users_holding
-from uicgpu.profiles.exemplars import Exemplar, choose_exemplars
-from uicgpu.profiles.mixes import (
-    LONGEST_MIX,
-    Share,
-    category_matrix,
-    category_mixes,
-    group_means,
-    telling,
-)
-from uicgpu.profiles.names import NameMaterial, choose_names, plain_name
-from uicgpu.profiles.privacy import MINIMUM_CLUSTER_SIZE, snippet
-from uicgpu.profiles.terms import Term, choose_terms, count_terms
-from uicgpu.profiles.words import phrases
+from uicgpu.profiles.counts import Groups, group_items, group_users
+from uicgpu.profiles.description import Counted, name_groups, name_materials, super_clusters
+from uicgpu.profiles.exemplars import Exemplar, choose_exemplars, item_titles
+from uicgpu.profiles.mixes import LONGEST_MIX, group_means
+from uicgpu.profiles.names import NameMaterial
+from uicgpu.profiles.rhythm import describe_rhythm
 from uicgpu.settings import Settings
 from uicgpu.vocabulary import NOISE, Column
 
-SIGNIFICANT_DIGITS: Final = 6
-Silhouettes = NDArray[np.floating] | Sequence[float | None]
+SIGNIFICANT_DIGITS: Final = 3
+FEW_USERS: Final = 1000
+"""Shares of fewer users have two digits: more would give the count away."""
+Figures = NDArray[np.floating] | Sequence[float | None]
 
 
 @dataclass(frozen=True)
 class Profiles:
-    """Profiles of all clusters.
+    """Profiles of all clusters, fit for publication.
 
     Attributes
     ----------
     profiles
-        One JSON-able mapping per cluster, in the order of ``clusters``; floats rounded to six significant digits,
+        One JSON-able mapping per cluster, in the order of ``clusters``; floats rounded to three significant digits,
         None where a figure is not known.
     clusters
         ``cluster`` int32, ``name``, ``size`` int64, ``share`` float64, ``terms`` list[str], ``exemplar_items``
-        list[str], ``silhouette`` float64 (nullable), ``row`` int32 into the centroids (null for -1).
+        list[str], ``silhouette`` float64 (nullable), ``row`` int32 into the centroids (null for -1). Sizes are exact:
+        the table is the operator's own.
+    publication
+        How many clusters and users were merged or withheld.
+    naming
+        How many names a language model gave, where one was asked.
     """
 
     profiles: list[dict[str, Any]]
     clusters: pl.DataFrame
+    publication: dict[str, Any]
+    naming: str | None = None
+
+    @property
+    def notes(self) -> list[str]:
+        """What became of small clusters, and whose the names are, for the terminal and the manifest."""
+        told = [self.naming] if self.naming else []
+        if self.publication["merged_clusters"]:
+            told.append(
+                "{merged_clusters} small clusters with {merged_users} users are published as part of the nearest "
+                "cluster (k-anonymity {k})".format(**self.publication)
+            )
+        if self.publication["withheld_clusters"]:
+            told.append(
+                "{withheld_clusters} small clusters with {withheld_users} users are published without details "
+                "(k-anonymity {k})".format(**self.publication)
+            )
+        return told
 
 
 def build_profiles(
@@ -61,10 +80,12 @@ def build_profiles(
     behaviour: pl.DataFrame | None = None,
     attributes: pl.DataFrame | None = None,
     confidence: NDArray[np.float32] | None = None,
-    silhouettes: Silhouettes | None = None,
+    silhouettes: Figures | None = None,
     centroids: NDArray[np.float32] | None = None,
     settings: Settings | None = None,
     item_vectors: NDArray[np.float32] | None = None,
+    events: EventTable | None = None,
+    stabilities: Figures | None = None,
 ) -> Profiles:
     """Describe every cluster by terms, exemplar items, mixes against the base rate, activity and its neighbour.
 
@@ -75,8 +96,8 @@ def build_profiles(
     interactions
         Interactions of the same users.
     items
-        ``item_id``, ``text``, ``category`` (values joined by ``|``); the first ``interactions.n_items`` rows are the
-        items that interactions name.
+        ``item_id``, ``title``, ``text``, ``category`` (joined by ``|``); the first ``interactions.n_items`` rows
+        are the items that interactions name.
     behaviour, attributes
         One row per user in the order of ``labels``, with ``user_id``. Behaviour columns that share a prefix before a
         dot are a mix (``kind_share.view``); the rest are numbers.
@@ -88,12 +109,17 @@ def build_profiles(
         float32 [clusters, dim (+ features)].
     item_vectors
         float32 [items, dim]; needed for the exemplars nearest to the centre.
+    events
+        Clean events of the same users; needed for weekdays, hours and trends.
+    stabilities
+        One figure per cluster: how well it comes back on resampled users.
 
     Returns
     -------
     Profiles
-        Clusters of fewer than ``MINIMUM_CLUSTER_SIZE`` users have ``suppressed`` true and nothing but name, size and
-        share. Terms, categories, exemplars and attribute values held by fewer users of the cluster are left out.
+        What fewer than ``settings.k_anonymity`` users of a cluster share is left out; counts of users are multiples of
+        five. A smaller cluster has ``suppressed`` true and no details; ``merged_into`` names the cluster that it is
+        published with.
 
     Raises
     ------
@@ -102,42 +128,55 @@ def build_profiles(
     """
     settings = settings or Settings()
     _check(labels, interactions, items, behaviour, attributes)
-    groups = group_users(labels, None if centroids is None else int(centroids.shape[0]))
+    k = settings.k_anonymity
+    clusters = _cluster_count(labels, centroids)
+    own = group_users(labels, clusters)
+    publication = plan_publication(own.sizes[:clusters], centroids, k, settings.small_clusters)
+    groups = group_users(publication.labels(labels), clusters)
     known_items = items.head(interactions.n_items)
-    texts = known_items[Column.TEXT].fill_null("").to_list()
-    weights = group_items(groups, interactions, even_weights(interactions))
-    holders = group_items(groups, interactions)
+    titles = item_titles(known_items)
+    counted = Counted(interactions, known_items)
+    told = counted.describe(groups, k)
+    exemplars = choose_exemplars(group_items(groups, interactions), groups, centroids, item_vectors, minimum_users=k)
+    behaviours = describe_behaviour(behaviour, interactions, groups, k)
+    rhythms = describe_rhythm(events, groups, k)
+    attribute_mixes = describe_attributes(attributes, groups, k)
 
-    item_weights = np.asarray(weights.sum(axis=0)).ravel()
-    terms = choose_terms(count_terms(texts, item_weights), weights, groups, interactions)
-    exemplars = choose_exemplars(holders, groups, centroids, item_vectors)
-    mixes = _category_mixes(known_items, weights, groups, interactions)
-    behaviours = describe_behaviour(behaviour, interactions, groups)
-    attribute_mixes = describe_attributes(attributes, groups)
-
-    shown = groups.sizes >= MINIMUM_CLUSTER_SIZE
-    names = _names(groups, shown, terms, mixes, settings.language)
+    shown = groups.sizes >= max(k, 1)
+    materials = name_materials(groups, shown, told)
+    names, note = name_groups(groups, shown, materials, settings.language), None
+    if settings.llm_url:
+        names, note = _names_by_model(names, materials, settings)
+    coarse = super_clusters(groups, shown, centroids, counted, materials, k, settings.language)
     neighbours = _neighbours(groups, shown, centroids)
     confidences = None if confidence is None else group_means(np.asarray(confidence, np.float64), groups)
     users = int(groups.sizes.sum())
     profiles: list[dict[str, Any]] = []
     for group, cluster in enumerate(groups.labels):
+        size = rounded_count(int(groups.sizes[group]), min(ROUNDING, k)) if shown[group] else None
+        host = int(publication.host[cluster]) if cluster != NOISE else cluster
         profile: dict[str, Any] = {
             "cluster": cluster,
-            "name": names[group],
-            "size": int(groups.sizes[group]),
-            "share": float(groups.sizes[group]) / max(users, 1),
+            "name": names[host] if host not in (cluster, NOISE) else names[group],
+            "size": size,
+            "share": None if size is None else size / max(users, 1),
             "suppressed": not bool(shown[group]),
+            "merged_into": host if host not in (cluster, NOISE) else None,
         }
         if shown[group]:
             other = neighbours[group]
             profile |= {
+                "super_cluster": coarse.get(cluster),
                 "confidence": None if confidences is None else float(confidences[group]),
-                "silhouette": _silhouette(silhouettes, cluster),
-                "terms": [asdict(term) for term in terms[group]],
-                "exemplar_items": [_exemplar(exemplar, known_items, texts) for exemplar in exemplars[group]],
-                "categories": share_entries("category", mixes[group][:LONGEST_MIX]),
+                "silhouette": _figure_of(silhouettes, cluster),
+                "stability": _figure_of(stabilities, cluster),
+                "terms": [
+                    asdict(term) | {"users": rounded_count(term.users, min(ROUNDING, k))} for term in told.terms[group]
+                ],
+                "exemplar_items": [_exemplar(entry, known_items, titles, users) for entry in exemplars[group]],
+                "categories": share_entries("category", told.mixes[group][:LONGEST_MIX]),
                 **behaviours[group],
+                **rhythms[group],
                 "attributes": attribute_mixes[group],
                 "nearest": None
                 if other is None
@@ -145,18 +184,39 @@ def build_profiles(
                     "cluster": groups.labels[other],
                     "name": names[other],
                     "similarity": None if centroids is None else cosine(centroids[group], centroids[other]),
-                    **contrast(terms[group], terms[other], mixes[group], mixes[other]),
+                    **contrast(told.terms[group], told.terms[other], told.mixes[group], told.mixes[other]),
                 },
             }
         profiles.append(rounded(profile))
-    return Profiles(profiles, _clusters_table(profiles, groups, silhouettes))
+    return Profiles(profiles, _clusters_table(profiles, own, silhouettes), publication.facts() | {"k": k}, note)
+
+
+def _names_by_model(
+    names: list[str], materials: Sequence[NameMaterial], settings: Settings
+) -> tuple[list[str], str | None]:
+    from uicgpu.profiles.model_names import name_by_model  # the one place that opens a connection, and only if asked
+
+    assert settings.llm_url is not None
+    named, used = name_by_model(
+        names, materials, url=settings.llm_url, model=settings.llm_model, language=settings.language
+    )
+    asked = sum(bool(material.terms or material.categories) for material in materials)
+    return (
+        named,
+        f"{used} of {asked} names come from the language model {settings.llm_model}, the others from the terms",
+    )
+
+
+def _cluster_count(labels: NDArray[np.int32], centroids: NDArray[np.float32] | None) -> int:
+    found = int(np.asarray(labels).max()) + 1 if len(labels) else 0
+    return max(found, 0 if centroids is None else int(centroids.shape[0]))
 
 
 def rounded(value: Any) -> Any:
-    """Return ``value`` with sorted keys, floats of six significant digits, and None for NaN and infinity.
+    """Return ``value`` with sorted keys, floats of three significant digits, and None for NaN and infinity.
 
     >>> rounded({"b": 0.123456789, "a": [float("nan")]})
-    {'a': [None], 'b': 0.123457}
+    {'a': [None], 'b': 0.123}
     """
     if isinstance(value, dict):
         return {key: rounded(value[key]) for key in sorted(value)}
@@ -186,43 +246,6 @@ def _check(
         )
 
 
-def _category_mixes(items: pl.DataFrame, weights: Any, groups: Groups, interactions: Interactions) -> list[list[Share]]:
-    if Column.CATEGORY not in items.columns or not items[Column.CATEGORY].drop_nulls().len():
-        return [[] for _ in groups.labels]
-    values, matrix = category_matrix(items[Column.CATEGORY].cast(pl.String).to_list())
-    return category_mixes(values, matrix, weights, users_holding(groups, interactions, matrix))
-
-
-def _names(
-    groups: Groups, shown: NDArray[np.bool_], terms: list[list[Term]], mixes: list[list[Share]], language: str
-) -> list[str]:
-    categories = {word for mix in mixes for entry in mix for run in phrases(entry.value) for word in run}
-    materials = []
-    for group, cluster in enumerate(groups.labels):
-        if not shown[group] or cluster == NOISE:
-            materials.append(NameMaterial())
-            continue
-        # A term that merely repeats a category was already judged as a category, with its base rate.
-        own = [term.term for term in _most_unlike(terms[group]) if not _only_words_of(term.term, categories)]
-        told = [entry.value for entry in telling(mixes[group])]
-        fallback = [entry.value for entry in mixes[group][:2]] if not told and not own else []
-        materials.append(NameMaterial(told or fallback, own or [term.term for term in terms[group]]))
-    names = choose_names(groups.labels, materials, language)
-    return [
-        name if shown[group] or cluster == NOISE else plain_name(cluster, language)
-        for group, (name, cluster) in enumerate(zip(names, groups.labels, strict=True))
-    ]
-
-
-def _most_unlike(terms: Sequence[Term]) -> list[Term]:
-    """Terms by weight times the root of log lift: a name asks for what is unlike the others a little more."""
-    return sorted(terms, key=lambda term: (-term.weight * math.sqrt(math.log(max(term.lift, 1.0))), term.term))
-
-
-def _only_words_of(term: str, words: set[str]) -> bool:
-    return all(word in words for run in phrases(term) for word in run)
-
-
 def _neighbours(groups: Groups, shown: NDArray[np.bool_], centroids: NDArray[np.float32] | None) -> list[int | None]:
     result: list[int | None] = [None] * len(groups)
     if centroids is None:
@@ -233,33 +256,42 @@ def _neighbours(groups: Groups, shown: NDArray[np.bool_], centroids: NDArray[np.
     return result
 
 
-def _silhouette(silhouettes: Silhouettes | None, cluster: int) -> float | None:
-    if silhouettes is None or not 0 <= cluster < len(silhouettes):
+def _figure_of(figures: Figures | None, cluster: int) -> float | None:
+    if figures is None or not 0 <= cluster < len(figures):
         return None
-    value = silhouettes[cluster]
+    value = figures[cluster]
     return float(value) if value is not None and math.isfinite(value) else None
 
 
-def _exemplar(exemplar: Exemplar, items: pl.DataFrame, texts: Sequence[str]) -> dict[str, Any]:
+def _exemplar(exemplar: Exemplar, items: pl.DataFrame, titles: pl.Series, users: int) -> dict[str, Any]:
     item = str(items[Column.ITEM][exemplar.item])
     told = {key: value for key, value in asdict(exemplar).items() if key != "item"}
-    return {**told, "item_id": item, "text": snippet(texts[exemplar.item]) or item}
+    digits = 2 if users < FEW_USERS else SIGNIFICANT_DIGITS
+    told |= {name: float(f"{told[name]:.{digits}g}") for name in ("share", "base_share") if told[name] is not None}
+    return {**told, "item_id": item, "text": snippet(titles[exemplar.item]) or item}
 
 
-def _clusters_table(profiles: list[dict[str, Any]], groups: Groups, silhouettes: Silhouettes | None) -> pl.DataFrame:
+def _clusters_table(profiles: list[dict[str, Any]], own: Groups, silhouettes: Figures | None) -> pl.DataFrame:
+    # A merged cluster has the name, terms and exemplars under which its users are published.
+    by_cluster = {profile["cluster"]: profile for profile in profiles}
+    rows = []
+    for cluster, size in zip(own.labels, own.sizes.tolist(), strict=True):
+        profile = by_cluster[cluster]
+        host = by_cluster[profile["merged_into"]] if profile["merged_into"] is not None else profile
+        rows.append(
+            {
+                Column.CLUSTER: cluster,
+                Column.NAME: host["name"],
+                Column.SIZE: size,
+                Column.SHARE: size / max(int(own.sizes.sum()), 1),
+                Column.TERMS: [term["term"] for term in host.get("terms", [])],
+                Column.EXEMPLAR_ITEMS: [item["item_id"] for item in host.get("exemplar_items", [])],
+                Column.SILHOUETTE: _figure_of(silhouettes, cluster),
+                Column.ROW: cluster if cluster != NOISE else None,
+            }
+        )
     return pl.DataFrame(
-        {
-            Column.CLUSTER: list(groups.labels),
-            Column.NAME: [profile["name"] for profile in profiles],
-            Column.SIZE: groups.sizes.tolist(),
-            Column.SHARE: [profile["share"] for profile in profiles],
-            Column.TERMS: [[term["term"] for term in profile.get("terms", [])] for profile in profiles],
-            Column.EXEMPLAR_ITEMS: [
-                [item["item_id"] for item in profile.get("exemplar_items", [])] for profile in profiles
-            ],
-            Column.SILHOUETTE: [_silhouette(silhouettes, cluster) for cluster in groups.labels],
-            Column.ROW: [cluster if cluster != NOISE else None for cluster in groups.labels],
-        },
+        rows,
         schema={
             Column.CLUSTER: pl.Int32,
             Column.NAME: pl.String,

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from uicgpu.events.interactions import Interactions
+from uicgpu.privacy.anonymity import K_ANONYMITY
 from uicgpu.profiles.counts import Groups, users_holding
-from uicgpu.profiles.privacy import MINIMUM_CLUSTER_SIZE
 from uicgpu.profiles.words import terms_of
 
 TERMS_PER_CLUSTER = 12
@@ -139,7 +139,7 @@ def choose_terms(
     interactions: Interactions,
     *,
     number: int = TERMS_PER_CLUSTER,
-    minimum_users: int = MINIMUM_CLUSTER_SIZE,
+    minimum_users: int = K_ANONYMITY,
 ) -> list[list[Term]]:
     """Return the most telling terms of each group, best first.
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
-from uicgpu.profiles.privacy import scrub, without_markup
+from uicgpu.privacy.text import scrub, without_markup
 
 LONGEST_TEXT: Final = 10_000
 """Characters of a text that are read for terms."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from uicgpu.errors import RunFolderError
 from uicgpu.report.scores import Scores, read_scores
 from uicgpu.settings import Settings
-from uicgpu.vocabulary import Artefact, Column
+from uicgpu.vocabulary import NOISE, Artefact, Column
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,16 @@ class RunArtefacts:
     recommendations: pl.LazyFrame | None
     evaluation_notes: list[str]
 
+    @property
+    def published(self) -> list[dict[str, Any]]:
+        """Profiles of the clusters that stand for themselves, largest first; those without details and noise last."""
+        own = [profile for profile in self.profiles if profile.get("merged_into") is None]
+        return sorted(own, key=lambda entry: (entry["cluster"] == NOISE, -(entry["size"] or 0), entry["cluster"]))
+
+    def published_labels(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Cluster under which each user is published, for the clusters ``labels`` of users."""
+        return published_labels(self.profiles, labels)
+
     def setting(self, name: str) -> Any:
         """Value of a setting of the run; the default where the manifest does not name it."""
         settings = self.manifest.get("settings") or {}
@@ -49,8 +60,17 @@ class RunArtefacts:
         return self.stages.get(stage, {}).get("facts") or {}
 
 
-def read_artefacts(folder: Path) -> RunArtefacts:
-    """Read a run folder.
+def published_labels(profiles: Sequence[Mapping[str, Any]], labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Cluster under which each user is published: the host of a merged cluster, else their own."""
+    result = np.array(labels, np.int32)
+    for profile in profiles:
+        if profile.get("merged_into") is not None:
+            result[labels == profile["cluster"]] = profile["merged_into"]
+    return result
+
+
+def read_artefacts(folder: Path, raw_ids: bool | None = None) -> RunArtefacts:
+    """Read a run folder; ``raw_ids`` takes the place of the run's own setting.
 
     Raises
     ------
@@ -63,9 +83,12 @@ def read_artefacts(folder: Path) -> RunArtefacts:
     clusters = _read_table(folder / Artefact.CLUSTERS, required=True)
     if users is None or clusters is None:
         raise RunFolderError("users or clusters are missing", where=str(folder), fix="uicgpu run … --out RUN")
+    manifest = _read_json(folder / Artefact.MANIFEST, required=True)
+    if raw_ids is not None:
+        manifest["settings"] = (manifest.get("settings") or {}) | {"raw_ids": raw_ids}
     return RunArtefacts(
         folder=folder,
-        manifest=_read_json(folder / Artefact.MANIFEST, required=True),
+        manifest=manifest,
         scores=read_scores(_read_json(folder / Artefact.METRICS, required=False) or {}),
         profiles=profiles.get("profiles", []) if isinstance(profiles, dict) else profiles,
         clusters=clusters.sort(Column.CLUSTER),

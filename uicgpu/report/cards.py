@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from uicgpu.profiles.privacy import MINIMUM_CLUSTER_SIZE
 from uicgpu.report import numbers
 from uicgpu.report.artefacts import RunArtefacts
 from uicgpu.report.catalogue import Words
@@ -30,10 +29,9 @@ def colour_of(cluster: int) -> int:
 
 def cluster_section(run: RunArtefacts, words: Words) -> dict[str, Any]:
     """Cards of the largest clusters, rows of the rest, and the strip of shares."""
-    ordered = sorted(
-        run.profiles, key=lambda profile: (profile["cluster"] == NOISE, -profile["size"], profile["cluster"])
-    )
-    cards = [_card(profile, words) for profile in ordered]
+    ordered = run.published
+    minimum = int(run.setting("k_anonymity"))
+    cards = [_card(profile, words, minimum) for profile in ordered]
     return {
         "open": cards[:OPEN_CARDS],
         "folded": cards[OPEN_CARDS:MOST_CARDS],
@@ -43,15 +41,44 @@ def cluster_section(run: RunArtefacts, words: Words) -> dict[str, Any]:
             {"cluster": card["cluster"], "colour": card["colour"], "name": card["name"], "share": card["share"]}
             | {"width": round(100 * profile["share"], 3)}
             for card, profile in zip(cards, ordered, strict=True)
-            if profile["share"] > 0
+            if profile["share"]
         ],
+        "families": _families(ordered, words),
         "suppressed": sum(bool(profile.get("suppressed")) for profile in ordered),
-        "minimum": MINIMUM_CLUSTER_SIZE,
+        "merged": len(run.profiles) - len(ordered),
+        "minimum": minimum,
         "repeats": len(cards) > COLOURS,
     }
 
 
-def _card(profile: Mapping[str, Any], words: Words) -> dict[str, Any]:
+def _families(ordered: Sequence[Mapping[str, Any]], words: Words) -> list[dict[str, Any]]:
+    """Super-clusters, largest first, with the clusters in them."""
+    families: dict[int, dict[str, Any]] = {}
+    for profile in ordered:
+        family = profile.get("super_cluster")
+        if not family:
+            continue
+        told = families.setdefault(
+            family["id"],
+            {
+                "name": family["name"],
+                "size": words("map.users", users=numbers.count(family["size"])),
+                "share": numbers.percent(family["share"]),
+                "members": [],
+            },
+        )
+        told["members"].append(
+            {
+                "cluster": profile["cluster"],
+                "colour": colour_of(profile["cluster"]),
+                "name": profile["name"],
+                "share": numbers.percent(profile["share"]),
+            }
+        )
+    return [families[number] for number in sorted(families)]
+
+
+def _card(profile: Mapping[str, Any], words: Words, minimum: int) -> dict[str, Any]:
     suppressed = bool(profile.get("suppressed"))
     terms = [] if suppressed else profile.get("terms") or []
     heaviest = max((term["weight"] for term in terms), default=0.0) or 1.0
@@ -68,7 +95,7 @@ def _card(profile: Mapping[str, Any], words: Words) -> dict[str, Any]:
         "cluster": profile["cluster"],
         "colour": colour_of(profile["cluster"]),
         "name": profile["name"],
-        "size": words("cards.fewer", minimum=MINIMUM_CLUSTER_SIZE) if suppressed else numbers.count(profile["size"]),
+        "size": words("cards.fewer", minimum=minimum) if suppressed else numbers.count(profile["size"]),
         "share": numbers.percent(profile["share"]),
         "hover": words(
             "map.hover",
@@ -101,18 +128,20 @@ def _card(profile: Mapping[str, Any], words: Words) -> dict[str, Any]:
         "categories": [_bar(entry, "category", widest) for entry in categories[:CATEGORIES_SHOWN]],
         "apart": _apart(profile.get("nearest"), words),
         "facts": [] if suppressed else _facts(profile, words),
-        "mixes": [] if suppressed else _mixes(profile, words),
+        "mixes": [] if suppressed else [*_rhythm(profile, words), *_mixes(profile, words)],
     }
 
 
 def _bar(entry: Mapping[str, Any], name: str, widest: float) -> dict[str, Any]:
     lift = entry.get("lift")
+    low, high = entry.get("lift_low"), entry.get("lift_high")
     return {
         "label": entry[name],
         "share": numbers.percent(entry["share"]),
         "base": numbers.percent(entry["base_share"]),
         "lift": numbers.times(lift),
-        "more": lift is not None and lift >= 1.1,
+        "more": lift is not None and lift >= 1.1 and (low is None or low > 1),
+        "interval": None if low is None else f"{numbers.times(low)} – {numbers.times(high)}",
         "width": numbers.within(entry["share"], 0.0, widest),
         "mark": numbers.within(entry["base_share"], 0.0, widest),
     }
@@ -152,6 +181,20 @@ def _facts(profile: Mapping[str, Any], words: Words) -> list[dict[str, str]]:
         facts.append(_fact(words, "events", events["median"], events["base_median"], numbers.figure))
     if recency:
         facts.append(_fact(words, "recency", recency["median"], recency["base_median"], numbers.figure))
+    value = (profile.get("behaviour") or {}).get("value_mean")
+    if value and (value["median"], value["mean"]) != (value["base_median"], value["base_mean"]):
+        facts.append(_fact(words, "value", value["median"], value["base_median"], numbers.figure))
+    trend = profile.get("trend")
+    if trend:
+        interval = words("interval.range", low=numbers.times(trend["low"]), high=numbers.times(trend["high"]))
+        facts.append(
+            {
+                "label": words("fact.trend"),
+                "value": words(f"trend.{trend['word']}"),
+                "base": numbers.times(trend["change"]),
+                "about": words("fact.trend.about", interval=interval),
+            }
+        )
     facts += [
         {
             "label": words(f"fact.{name}"),
@@ -159,10 +202,41 @@ def _facts(profile: Mapping[str, Any], words: Words) -> list[dict[str, str]]:
             "base": "",
             "about": words(f"fact.{name}.about"),
         }
-        for name in ("confidence", "silhouette")
+        for name in ("confidence", "silhouette", "stability")
         if profile.get(name) is not None
     ]
     return facts
+
+
+def _rhythm(profile: Mapping[str, Any], words: Words) -> list[dict[str, Any]]:
+    """Weekdays and hours as columns, each with a mark at the share among all users."""
+    told = []
+    for name in ("weekday", "hour"):
+        entries = profile.get(name) or []
+        known = [part for entry in entries for part in (entry["share"], entry["base_share"]) if part is not None]
+        if not known or not any(entry["share"] is not None for entry in entries):
+            continue
+        highest = max(known)
+        told.append(
+            {
+                "title": words(f"mix.{name}"),
+                "columns": [
+                    {
+                        "label": words(f"weekday.{number}") if name == "weekday" else str(number),
+                        "shown": name == "weekday" or number % 6 == 0,
+                        "height": numbers.within(entry["share"] or 0.0, 0.0, highest),
+                        "mark": numbers.within(entry["base_share"] or 0.0, 0.0, highest),
+                        "title": words(
+                            "mix.column",
+                            share=numbers.percent(entry["share"]),
+                            base=numbers.percent(entry["base_share"]),
+                        ),
+                    }
+                    for number, entry in enumerate(entries)
+                ],
+            }
+        )
+    return told
 
 
 def _fact(words: Words, name: str, value: Any, base: Any, write: Any) -> dict[str, str]:

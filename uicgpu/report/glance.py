@@ -16,7 +16,7 @@ def glance_section(run: RunArtefacts, words: Words) -> dict[str, Any]:
     users = run.users.height
     events = int(run.users[Column.EVENTS].cast(int).sum()) if users else 0
     kept = run.facts(StageName.CLEAN).get("events_kept")
-    clusters = run.clusters.filter(run.clusters[Column.CLUSTER] != NOISE).height
+    clusters = sum(profile["cluster"] != NOISE for profile in run.published)
     best = run.scores.best
     metric = run.scores.metric
     estimate = run.scores.ranking[best][metric] if best and metric else None
@@ -57,15 +57,15 @@ def clusters_sentence(run: RunArtefacts, clusters: int, words: Words) -> str:
     """How the users divide: largest cluster, smallest, how firm."""
     if clusters <= 1:
         return words("glance.one_cluster")
-    sizes = run.clusters.filter(run.clusters[Column.CLUSTER] != NOISE).sort(
-        [Column.SIZE, Column.CLUSTER], descending=[True, False]
-    )
+    told = [entry for entry in run.published if entry["cluster"] != NOISE and entry["share"] is not None]
+    if not told:
+        return words("glance.all_small", minimum=run.setting("k_anonymity"))
     return words(
         "glance.clusters_sentence",
         clusters=numbers.count(clusters),
-        name=sizes[Column.NAME][0],
-        share=numbers.percent(sizes[Column.SHARE][0]),
-        smallest=numbers.percent(sizes[Column.SHARE][-1]),
+        name=told[0]["name"],
+        share=numbers.percent(told[0]["share"]),
+        smallest=numbers.percent(told[-1]["share"]),
     )
 
 

@@ -11,6 +11,7 @@ import polars as pl
 from uicgpu.report import numbers
 from uicgpu.report.artefacts import RunArtefacts, base_name
 from uicgpu.report.catalogue import Words
+from uicgpu.report.notes import tell_note
 from uicgpu.settings import MACHINE_SETTINGS
 from uicgpu.vocabulary import Column, StageName
 
@@ -51,7 +52,7 @@ def data_quality_section(run: RunArtefacts, words: Words) -> dict[str, Any]:
         "rejected": _rejected(run),
         "rejected_total": numbers.count(run.rejected.height if run.rejected is not None else None),
         "columns": _columns(run, words),
-        "notes": _notes(run),
+        "notes": _notes(run, words),
     }
 
 
@@ -162,10 +163,11 @@ def _rejected(run: RunArtefacts) -> list[dict[str, str]]:
     return [*rows, {"source": "", "reason": "…", "rows": numbers.count(rest)}] if rest else rows
 
 
-def _notes(run: RunArtefacts) -> list[str]:
+def _notes(run: RunArtefacts, words: Words) -> list[str]:
     """What stages noted for the reader, each once."""
     noted = [note for stage in _ordered_stages(run) for note in run.facts(stage).get("notes") or []]
-    return list(dict.fromkeys(_plain(note) for note in [*noted, *run.evaluation_notes] if isinstance(note, str)))
+    told = [tell_note(note, words) for note in [*noted, *run.evaluation_notes] if isinstance(note, str)]
+    return list(dict.fromkeys(_plain(note) for note in told if note))
 
 
 def _columns(run: RunArtefacts, words: Words) -> list[dict[str, str]]:

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from uicgpu.profiles.privacy import shorten
+from uicgpu.privacy.text import shorten
 from uicgpu.report import numbers
 from uicgpu.report.artefacts import RunArtefacts, read_artefacts
 from uicgpu.report.cards import COLOURS, cluster_section, colour_of
@@ -27,7 +27,7 @@ FEWEST_POINTS = 3
 """A map of fewer users shows nothing."""
 
 
-def build_report(folder: Path | str, language: str | None = None) -> str:
+def build_report(folder: Path | str, language: str | None = None, raw_ids: bool | None = None) -> str:
     """Return the report of a run as one self-contained HTML page.
 
     Parameters
@@ -36,6 +36,8 @@ def build_report(folder: Path | str, language: str | None = None) -> str:
         A run folder with at least the manifest, users, clusters and profiles; what else is missing is said in the page.
     language
         ``en`` or ``zh``; default: the run's setting.
+    raw_ids
+        Whether single users are shown, under their ids; default: the run's setting.
 
     Returns
     -------
@@ -47,7 +49,7 @@ def build_report(folder: Path | str, language: str | None = None) -> str:
     RunFolderError
         If a required artefact is missing or damaged.
     """
-    run = read_artefacts(Path(folder))
+    run = read_artefacts(Path(folder), raw_ids)
     words = Words(language or str(run.setting("language")))
     clusters = cluster_section(run, words)
     data_map = _map_section(run, words)
@@ -88,12 +90,12 @@ def _environment() -> jinja2.Environment:
 
 
 def _map_section(run: RunArtefacts, words: Words) -> dict[str, Any]:
-    names = {profile["cluster"]: profile for profile in run.profiles}
+    names = {profile["cluster"]: profile for profile in run.published}
     if run.vectors is None or run.users.height < FEWEST_POINTS:
         return {"document": None, "target": MAP_TARGET, "sentence": words("map.missing")}
     data = map_users(run.vectors, int(run.manifest.get("seed") or 0))
     by_row = np.full(run.vectors.shape[0], NOISE, np.int32)
-    by_row[run.users[Column.ROW].to_numpy()] = run.users[Column.CLUSTER].to_numpy()
+    by_row[run.users[Column.ROW].to_numpy()] = run.published_labels(run.users[Column.CLUSTER].to_numpy())
     labels = by_row[data.rows]
     entries = [
         MapCluster(
@@ -101,7 +103,7 @@ def _map_section(run: RunArtefacts, words: Words) -> dict[str, Any]:
             shorten(names[cluster]["name"], 30),
             colour_of(cluster),
         )
-        for cluster in sorted(names, key=lambda cluster: (cluster != NOISE, -names[cluster]["size"], cluster))
+        for cluster in sorted(names, key=lambda cluster: (cluster != NOISE, -(names[cluster]["size"] or 0), cluster))
     ]
     sampled = data.rows.size < run.users.height
     return {

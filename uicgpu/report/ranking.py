@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import polars as pl
-
-from uicgpu.profiles.privacy import MINIMUM_CLUSTER_SIZE, snippet
 from uicgpu.report import numbers
 from uicgpu.report.artefacts import RunArtefacts
 from uicgpu.report.catalogue import Words
+from uicgpu.report.examples import example_section
 from uicgpu.report.scores import BASELINE, Estimate
-from uicgpu.vocabulary import Column
 
-EXAMPLE_USERS: Final = 4
-HISTORY_SHOWN: Final = 5
-RECOMMENDED_SHOWN: Final = 5
 MOST_COLUMNS: Final = 4
 ABLATION_PAIRS: Final = (("real", "none"), ("real", "random"))
 
@@ -47,7 +41,8 @@ def ranking_section(run: RunArtefacts, words: Words) -> dict[str, Any]:
     scores, metric = run.scores, run.scores.metric
     section: dict[str, Any] = {
         "verdict": verdict(run, words),
-        "examples": _examples(run, words),
+        "examples": example_section(run, words),
+        "single_users": bool(run.setting("raw_ids")),
         "rows": [],
         "metric": words.named("metric", metric) if metric else None,
         "users": numbers.count(scores.plain.get("evaluation.users")),
@@ -154,76 +149,3 @@ def _other_metrics(run: RunArtefacts, metric: str) -> list[str]:
     cut = metric.partition("@")[2]
     preferred = [f"{kind}@{cut}" for kind in ("recall", "precision", "coverage", "mrr", "hit_rate", "map")]
     return [name for name in preferred if name in names][:MOST_COLUMNS]
-
-
-def _examples(run: RunArtefacts, words: Words) -> list[dict[str, Any]]:
-    """A few users of the largest clusters: what they chose, what they would see and why.
-
-    Only history items that enough users share are shown, and users appear under numbers unless raw ids were asked for.
-    """
-    if run.recommendations is None or run.interactions is None or run.items is None or not run.users.height:
-        return []
-    chosen = _example_users(run.users)
-    ids = chosen[Column.USER].to_list()
-    names = dict(zip(run.clusters[Column.CLUSTER].to_list(), run.clusters[Column.NAME].to_list(), strict=True))
-    holders = run.interactions.group_by(Column.ITEM).len("holders")
-    history = (
-        run.interactions.filter(pl.col(Column.USER).is_in(ids))
-        .join(holders, on=Column.ITEM, how="left")
-        .filter(pl.col("holders") >= MINIMUM_CLUSTER_SIZE)
-        .sort([Column.USER, Column.WEIGHT, Column.ITEM], descending=[False, True, False])
-        .collect()
-    )
-    recommended = (
-        run.recommendations.filter(pl.col(Column.USER).is_in(ids) & (pl.col(Column.RANK) <= RECOMMENDED_SHOWN))
-        .sort([Column.USER, Column.RANK])
-        .collect()
-    )
-    texts = _texts(run.items, {*history[Column.ITEM].to_list(), *recommended[Column.ITEM].to_list()})
-    raw = bool(run.setting("raw_ids"))
-    examples = []
-    for number, (user, cluster) in enumerate(zip(ids, chosen[Column.CLUSTER].to_list(), strict=True), start=1):
-        own = history.filter(pl.col(Column.USER) == user)[Column.ITEM].head(HISTORY_SHOWN).to_list()
-        rows = recommended.filter(pl.col(Column.USER) == user)
-        if rows.height:
-            examples.append(
-                {
-                    "name": str(user) if raw else words("examples.user", number=number),
-                    "cluster": names.get(cluster, words("missing")),
-                    "history": [texts.get(item, str(item)) for item in own],
-                    "recommended": [
-                        {
-                            "text": texts.get(row[Column.ITEM], str(row[Column.ITEM])),
-                            "reason": snippet(str(row[Column.REASON] or ""), 160),
-                            "source": words.named("method", str(row[Column.SOURCE] or "")),
-                        }
-                        for row in rows.iter_rows(named=True)
-                    ],
-                }
-            )
-    return examples
-
-
-def _example_users(users: pl.DataFrame) -> pl.DataFrame:
-    """The surest user of each of the largest clusters, among those with a history worth showing; ties by id."""
-    sizes = users.group_by(Column.CLUSTER).len("members")
-    return (
-        users.lazy()
-        .join(sizes.lazy(), on=Column.CLUSTER)
-        .with_columns(pl.col(Column.EVENTS).is_between(4, 60).alias("readable"))
-        .filter(pl.col("members") >= MINIMUM_CLUSTER_SIZE)
-        .sort(
-            ["members", Column.CLUSTER, "readable", Column.CONFIDENCE, Column.USER],
-            descending=[True, False, True, True, False],
-        )
-        .unique(Column.CLUSTER, keep="first", maintain_order=True)
-        .head(EXAMPLE_USERS)
-        .collect()
-    )
-
-
-def _texts(items: pl.DataFrame, wanted: set[Any]) -> dict[Any, str]:
-    """Short texts of the wanted items, their ids where they have no text."""
-    found = items.filter(pl.col(Column.ITEM).is_in(list(wanted)))
-    pairs = zip(found[Column.ITEM].to_list(), found[Column.TEXT].to_list(), strict=True)
-    return {item: snippet(text or "", 90) or str(item) for item, text in pairs}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uicgpu.profiles.privacy import clean_label, scrub, shorten, snippet, visible, without_markup
+from uicgpu.privacy.text import clean_label, scrub, shorten, snippet, visible, without_markup
 
 PERSONAL = [
     "jane.doe@example.org",
@@ -24,11 +24,11 @@ PERSONAL = [
 
 
 @pytest.mark.parametrize("canary", PERSONAL)
-@pytest.mark.parametrize("frame", ["{}", "call {} now", "({})", "电话：{}。"])
+@pytest.mark.parametrize("frame", ["{}", "call {} now", "({})", "电话：{}。", "since 2001 {}"])
 def test_personal_data_is_removed(canary, frame):
     told = scrub(frame.format(canary))
     assert canary not in told
-    assert sum(character.isdigit() for character in told) <= 2
+    assert sum(character.isdigit() for character in told) <= 2 + 4 * ("2001" in told)
     assert "@" not in told and "＠" not in told
 
 

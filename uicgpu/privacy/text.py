@@ -7,10 +7,6 @@ import re
 import unicodedata
 from typing import Final
 
-MINIMUM_CLUSTER_SIZE: Final = 5
-"""Clusters with fewer users are published without details; terms, categories and exemplar items held by fewer users of
-a cluster are left out of its profile."""
-
 FEWEST_DIGITS: Final = 7
 """Shorter numbers identify nobody: years, sizes, counts."""
 REMOVED: Final = "[…]"
@@ -18,7 +14,7 @@ REMOVED: Final = "[…]"
 
 _EMAIL = re.compile(r"[\w.+%-]{1,64}\s?[@＠]\s?[\w-]{1,63}(?:\.[\w-]{1,63})+")
 _IBAN = re.compile(r"\b[A-Za-z]{2}\d{2}(?:\s?[A-Za-z0-9]{4}){2,7}(?:\s?[A-Za-z0-9]{1,3})?\b")
-_DIGITS = re.compile(r"\d(?:[\s().·–/-]{0,2}\d){8,18}[xX]?")
+_DIGITS = re.compile(r"\d(?:[\s().·–/-]{0,2}\d){8,40}[xX]?")
 """Nine digits or more, also when grouped: phone, card and identity numbers."""
 _DIGIT = re.compile(r"\d")
 _LONG_NUMBER = re.compile(r"\d{7,}[xX]?")
@@ -44,7 +40,7 @@ def scrub(text: str, replacement: str = REMOVED) -> str:
     """
     if "@" not in text and "＠" not in text and len(_DIGIT.findall(text)) < FEWEST_DIGITS:
         return text  # most texts: six searches saved
-    for pattern in (_EMAIL, _IBAN, _DIALLED, _DIGITS, _LONG_NUMBER):
+    for pattern in (_EMAIL, _IBAN, _LONG_NUMBER, _DIALLED, _DIGITS):
         text = pattern.sub(replacement, text)
     return text
 

@@ -1,0 +1,133 @@
+"""The report in other forms: Markdown that carries no markup of the data, a picture, an MLflow run."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import types
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from uicgpu.errors import MissingExtraError, UicError
+from uicgpu.report import picture
+from uicgpu.report.catalogue import Words
+from uicgpu.report.markdown import build_markdown, escape
+from uicgpu.report.notes import tell_note
+
+PAYLOADS = json.loads(Path(__file__).with_name("payloads.json").read_text(encoding="utf-8"))
+MARKDOWN = [
+    "[click](https://evil.example)",
+    "![x](https://evil.example/x.png)",
+    "@everyone",
+    "closes #1",
+    "`code`",
+    "a | b | c",
+    "# heading",
+    "www.evil.example",
+    "https://evil.example",
+    "<img src=x onerror=alert(1)>",
+    "$x^2$",
+    "~~gone~~",
+]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_markdown_tells_the_main_figures(fake_run, language):
+    told = build_markdown(fake_run(), language)
+    for text in ("1,500", "240", "0.630", "nDCG&#64;10", "0.118", "| --- |"):
+        assert text in told
+    title = "User interest report" if language == "en" else "用户兴趣报告"
+    assert told.startswith(f"# {title}\n")
+    widths = {row.count("|") - row.count("\\|") for row in told.splitlines() if row.startswith("| ")}
+    assert widths == {5, 6}, "the columns of two tables"
+    assert told == build_markdown(fake_run(), language)
+
+
+@pytest.mark.parametrize("text", MARKDOWN)
+def test_text_makes_no_markup_link_or_mention(text):
+    told = escape(text)
+    assert not re.search(r"(?<!\\)[`*_\[\]|~!]|[<>@$]|(?<!&)#|://|www\.", told)
+    assert unescape(re.sub(r"\\(.)", r"\1", told)) == text
+
+
+def test_payloads_stay_text(fake_run):
+    told = build_markdown(fake_run(users=400, clusters=4, payloads=[*PAYLOADS, *MARKDOWN]))
+    assert not re.search(r"<[a-z/!]|(?<!\\)\]\(|(?<!\\)`", told, flags=re.IGNORECASE)
+
+
+def test_a_picture_without_a_browser_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr(picture, "find_browser", lambda: None)
+    with pytest.raises(MissingExtraError, match="Chromium") as caught:
+        picture.take_picture(tmp_path / "page.html", tmp_path / "out.png")
+    assert "apt-get install chromium" in str(caught.value)
+
+
+def test_a_browser_that_gives_nothing_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(picture, "find_browser", lambda: "/bin/true")
+    with pytest.raises(UicError, match="no picture"):
+        picture.take_picture(tmp_path / "page.html", tmp_path / "out.png")
+    assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("note", "told"),
+    [
+        ("no event times: parts were drawn at random per user (64/16/20)", "64/16/20"),
+        ("ease: penalty 100 is at the edge of the values tried (100 to 1000)", "100 至 1000"),
+        (
+            "one cut in time leaves 22 warm test users, fewer than 200: the last 20 % of each user were tested instead",
+            "只剩 22 位",
+        ),
+        ("5 of 6 names come from the language model m, the others from the terms", "6 个名称中有 5 个"),
+    ],
+)
+def test_notes_are_told_in_the_language_of_the_page(note, told):
+    assert told in tell_note(note, Words("zh"))
+    assert not re.search("[\u4e00-\u9fff]", tell_note(note, Words("en")))
+    assert tell_note("something new", Words("zh")) == "something new"
+    assert tell_note("2 small clusters with 31 users are published as part of the nearest", Words("en")) is None
+
+
+def test_mlflow_gets_settings_figures_and_published_files(fake_run, tmp_path, monkeypatch):
+    from uicgpu.pipeline.formats import log_to_mlflow
+
+    logged = {}
+
+    class Started:
+        info = types.SimpleNamespace(run_id="r1")
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+    def keep(folder):
+        logged["files"] = {path.name: path.read_text(encoding="utf-8") for path in Path(folder).iterdir()}
+
+    stub = types.SimpleNamespace(
+        set_experiment=lambda name: logged.update(experiment=name),
+        start_run=Started,
+        log_params=lambda params: logged.update(params=params),
+        log_metrics=lambda metrics: logged.update(metrics=metrics),
+        set_tags=lambda tags: logged.update(tags=tags),
+        log_artifacts=keep,
+    )
+    monkeypatch.setitem(sys.modules, "mlflow", stub)
+    assert log_to_mlflow(fake_run()) == "r1"
+    assert logged["metrics"]["ranking.ease.ndcg_at_10"] == pytest.approx(0.1129)
+    assert all(re.fullmatch(r"[\w\-. /]+", name) for name in logged["metrics"])
+    assert set(logged["files"]) == {"report.html", "profiles.json", "metrics.json", "clusters.csv"}
+    assert not [name for name, text in logged["files"].items() if "u000017" in text]
+    assert "events" not in logged["params"] and logged["params"]["k"] == "8"
+
+
+def test_without_mlflow_the_package_is_named(fake_run, monkeypatch):
+    from uicgpu.pipeline.formats import log_to_mlflow
+
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    with pytest.raises(MissingExtraError, match="MLflow"):
+        log_to_mlflow(fake_run())
