@@ -97,6 +97,30 @@ def _triples(metrics: Mapping[str, Any], prefix: str) -> dict[str, list[float]]:
     return found
 
 
+def markdown_table(result: Mapping[str, Any], headings: tuple[str, str, str, str]) -> str:
+    """The documentation's table: popularity, the blend and their difference, with intervals.
+
+    Parameters
+    ----------
+    result
+        What :func:`bench_quality` returned.
+    headings
+        Titles of the columns: data set, popularity, blend, difference.
+    """
+    lines = ["| " + " | ".join(headings) + " |", "| --- |" + " --- |" * (len(headings) - 1)]
+    for name, figures_of in result["sets"].items():
+        ranking, difference = figures_of["ranking"], figures_of["difference"]["popularity"]
+        cells = [name, f"{ranking['popularity'][0]:.4f}", _interval(ranking["blend"]), _interval(difference, sign=True)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _interval(triple: list[float], *, sign: bool = False) -> str:
+    form = "{:+.4f}" if sign else "{:.4f}"
+    value, low, high = (form.format(number) for number in triple)
+    return f"{value} [{low}, {high}]"
+
+
 def main() -> None:
     """Run and write the result file."""
     folder = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("UICGPU_TEST_DATA", "")

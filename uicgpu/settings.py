@@ -20,7 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from uicgpu.errors import SettingsError
 
 ENVIRONMENT_PREFIX = "UICGPU_"
-NOT_SETTINGS = frozenset({"UICGPU_TEST_DATA", "UICGPU_CACHE", "UICGPU_DEBUG"})
+NOT_SETTINGS = frozenset({"UICGPU_TEST_DATA", "UICGPU_CACHE", "UICGPU_DEBUG", "UICGPU_KEY", "UICGPU_LLM_KEY"})
 """Variables with our prefix that are not settings: the tests' data folder, the cache folder, tracebacks."""
 
 _SIZE_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
@@ -128,10 +128,18 @@ class Settings(BaseModel):
 
     model: str = "auto"
     """Encoder: auto, minilm, multilingual, a folder, or a hub id."""
-    batch_tokens: int = Field(default=8192, ge=64)
-    """Tokens per encoder batch."""
+    batch_tokens: int | None = Field(default=None, ge=64)
+    """Tokens per encoder batch. Default: 1024 on a CPU, 65536 on a GPU."""
     max_tokens: int | None = Field(default=None, ge=8)
-    """Tokens per text; longer texts are cut. Default: the model's own limit."""
+    """Tokens per text. Default: the model's own limit."""
+    long_texts: Literal["cut", "chunk"] = "cut"
+    """Texts longer than ``max_tokens``: cut, or encoded in chunks whose vectors are averaged."""
+    prompt: str | None = None
+    """Text put before every item text. Default: the model's own prompt."""
+    dim: int | None = Field(default=None, ge=1)
+    """Dimensions kept of each item vector, for models trained for it. Default: all."""
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    """Number format of the encoder's weights. ``auto``: float32 on a CPU, half precision on a GPU."""
 
     algorithm: Literal["kmeans", "hdbscan", "dbscan", "hierarchical"] = "kmeans"
     """Clustering algorithm."""
@@ -157,13 +165,25 @@ class Settings(BaseModel):
 
     split: Literal["auto", "time", "user-time", "leave-one-out", "none"] = "auto"
     """Evaluation split. ``auto``: one cut in time; per user where that leaves too few warm test users."""
+    tune: Literal["quick", "full", "off"] = "quick"
+    """How much is tried on validation: 6 settings per method, 12, or none (default settings, no ranker)."""
     evaluate_users: int = Field(default=5000, ge=50)
     """At most so many users are scored in the evaluation (sampled by seed)."""
     bootstrap: int = Field(default=1000, ge=100)
     """Resamples behind every confidence interval."""
 
     raw_ids: bool = False
-    """Show user ids as they are in the published artefacts (report, profiles)."""
+    """Show single users under their own ids in the report and in exports; by default nobody is shown, and exports have
+    pseudonyms."""
+    k_anonymity: int = Field(default=20, ge=1)
+    """Fewest users of whom anything is published: of a cluster, and of a term, category, item or value in it."""
+    small_clusters: Literal["merge", "suppress"] = "merge"
+    """Clusters of fewer than ``k_anonymity`` users: published as a part of the nearest one, or without details."""
+    llm_url: str | None = None
+    """Base URL of an OpenAI-compatible service that names clusters (``http://localhost:11434/v1``); it gets terms and
+    categories of the published clusters, and the key in ``UICGPU_LLM_KEY``, if set. Default: names without a model."""
+    llm_model: str = "default"
+    """Model that ``llm_url`` is asked for."""
     language: Literal["en", "zh"] = "en"
     """Language of the report."""
 

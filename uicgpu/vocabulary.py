@@ -79,6 +79,8 @@ class Artefact:
     """User attributes of the ``--users`` table, one row per user."""
     POOLING: Final = "stages/pooling.safetensors"
     """What pooling learned: centre, idf, feature means and scales."""
+    USER_INTERESTS: Final = "stages/user_interests.parquet"
+    """Several interests per user: medoids of the user's own items, with importance and recency."""
     CLUSTERING: Final = "stages/clustering.parquet"
     """Labels, second labels and confidence, one row per user."""
     CLUSTER_FACTS: Final = "stages/cluster_facts.json"
@@ -86,6 +88,8 @@ class Artefact:
     """Known group per user, where ``--label-column`` names a column of the events."""
     EVALUATION: Final = "stages/evaluation.json"
     """What evaluation learned for the recommender: settings of arms and blend weights."""
+    RANKER: Final = "stages/ranker.txt"
+    """The ranker as LightGBM writes it; empty where validation wanted none."""
 
 
 class StageName:
@@ -93,6 +97,7 @@ class StageName:
 
     CLEAN: Final = "clean"
     ITEMS: Final = "items"
+    TRAIN: Final = "train"
     ENCODE: Final = "encode"
     INTERESTS: Final = "interests"
     CLUSTER: Final = "cluster"

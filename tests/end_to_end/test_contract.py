@@ -38,7 +38,7 @@ def test_every_file_is_there_and_nothing_unpickled_or_half_written(finished: Pat
     present = {path.name for path in finished.iterdir() if path.is_file()}
     assert present >= FILES
     suffixes = {path.suffix for path in finished.rglob("*") if path.is_file()}
-    assert suffixes <= {".json", ".parquet", ".npy", ".safetensors", ".html", ".lock", ""}
+    assert suffixes <= {".json", ".parquet", ".npy", ".safetensors", ".html", ".txt", ".lock", ""}
     assert not list(finished.rglob(".partial-*"))
 
 

@@ -65,7 +65,20 @@ def seeds_globally(tree: ast.AST) -> Iterator[tuple[ast.AST, str]]:
     for node, name in imports(tree):
         if name in GLOBAL_SEEDS or name == "random" or name.startswith("random."):
             yield node, f"import of {name}"
+    forked = {
+        inner
+        for block in ast.walk(tree)
+        if isinstance(block, ast.With)
+        and any(
+            dotted(item.context_expr.func) == "torch.random.fork_rng"
+            for item in block.items
+            if isinstance(item.context_expr, ast.Call)
+        )
+        for inner in ast.walk(block)
+    }
     for node in ast.walk(tree):
+        if node in forked:
+            continue  # the generator is put back afterwards; torch initialises layers from it alone
         name = dotted(node)
         legacy = name.startswith(("np.random.", "numpy.random.")) and name.split(".")[2][:1].islower()
         if name in GLOBAL_SEEDS or (legacy and name.split(".")[2] not in {"default_rng"}):
@@ -187,6 +200,7 @@ def test_rules_see_what_they_forbid(rule: Rule, source: str) -> None:
         (loads_code, "json.load(file)"),
         (seeds_globally, "np.random.Generator(np.random.PCG64(3))"),
         (seeds_globally, "torch.Generator().manual_seed(3)"),
+        (seeds_globally, "with torch.random.fork_rng(devices=[]):\n    torch.manual_seed(3)"),
         (touches_device, "import torch\ntorch.device(name)"),
         (imports_gpu_at_module_level, "def f():\n    import cuml"),
         (imports_gpu_at_module_level, "if TYPE_CHECKING:\n    import cupy"),

@@ -10,29 +10,52 @@ import click
 from uicgpu.cli.options import MACHINE, SPLITTING, output_options, setting_options, verbosity
 from uicgpu.cli.output import TerminalProgress, print_result
 from uicgpu.cli.summary import best_method
-from uicgpu.cli.tables import check_suffix
+from uicgpu.cli.tables import check_suffix, write_table
 from uicgpu.runs.folder import write_json
 
 
 @click.command("evaluate", short_help="Ranking and cluster quality against baselines, with intervals.")
 @click.argument("run_path", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--out", "out_file", type=click.Path(path_type=Path), required=True, metavar="FILE.json")
+@click.option("--survey", "surveys", multiple=True, metavar="FILE", help="Answers: user_id, score, question, group.")
+@click.option("--experiment", metavar="NAME", help="Name of an A/B test; survey scores are compared by its groups.")
+@click.option("--groups", "groups_file", type=click.Path(path_type=Path), metavar="FILE", help="Write its groups.")
 @setting_options(SPLITTING)
 @setting_options(("half_life", "allow_repeat", "seed", *MACHINE))
 @output_options
-def command(run_path: Path, out_file: Path, as_json: bool, quiet: bool, verbose: int, **flags: Any) -> None:
+def command(
+    run_path: Path,
+    out_file: Path,
+    surveys: tuple[str, ...],
+    experiment: str | None,
+    groups_file: Path | None,
+    as_json: bool,
+    quiet: bool,
+    verbose: int,
+    **flags: Any,
+) -> None:
     """Evaluate the data of a run again, for example with another split, and write the figures as JSON.
 
     \b
     Examples:
       uicgpu evaluate run --out figures.json
       uicgpu evaluate run --split user-time --seed 1 --out user-time.json
+      uicgpu evaluate run --experiment spring --groups groups.csv --out figures.json
+      uicgpu evaluate run --experiment spring --survey answers.csv --out figures.json
     """
     check_suffix(out_file, (".json",))
-    from uicgpu.pipeline.finished import evaluate
+    if groups_file:
+        check_suffix(groups_file)
+        if not experiment:
+            raise click.UsageError("--groups needs --experiment NAME")
+    from uicgpu.pipeline.finished import evaluate, experiment_groups, survey
 
     progress = TerminalProgress(verbosity(quiet, verbose))
-    metrics = evaluate(run_path, flags, progress)
+    if groups_file and experiment:
+        write_table(groups_file, experiment_groups(run_path, experiment))
+    # A wrong survey is told before minutes of evaluation.
+    told = survey(run_path, surveys, experiment, flags) if surveys else {}
+    metrics = {**evaluate(run_path, flags, progress), **told}
     write_json(out_file, metrics)
     if as_json:
         print_result(metrics, as_json=True)

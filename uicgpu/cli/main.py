@@ -18,12 +18,17 @@ from uicgpu.vocabulary import ExitCode
 COMMANDS = {
     "run": "uicgpu.cli.run",
     "demo": "uicgpu.cli.demo",
+    "train": "uicgpu.cli.train",
     "encode": "uicgpu.cli.encode",
     "cluster": "uicgpu.cli.cluster",
     "assign": "uicgpu.cli.assign",
     "recommend": "uicgpu.cli.recommend",
     "evaluate": "uicgpu.cli.evaluate",
     "report": "uicgpu.cli.report",
+    "profile": "uicgpu.cli.profile",
+    "privacy": "uicgpu.cli.privacy",
+    "export": "uicgpu.cli.export",
+    "bench": "uicgpu.cli.bench",
     "doctor": "uicgpu.cli.doctor",
     "settings": "uicgpu.cli.settings",
 }

@@ -17,12 +17,18 @@ from uicgpu.cli.tables import check_suffix, print_table, write_table
 @click.option("--user", "users", multiple=True, metavar="ID", help="A user id; may be given several times.")
 @click.option("--top", type=click.IntRange(min=1), help="Items per user; default: as many as the run stored.")
 @click.option("--out", "out_file", type=click.Path(path_type=Path), metavar="FILE", help="Write instead of print.")
+@click.option("--category", "categories", multiple=True, metavar="NAME", help="Only items of this category.")
+@click.option("--diversity", type=click.FloatRange(0, 1), default=0.0, help="0 to 1: variety of texts for score.")
+@click.option("--calibration", type=click.FloatRange(0, 1), default=0.0, help="0 to 1: the user's own category mix.")
 @setting_options(MACHINE)
 @output_options
 def command(
     run_path: Path,
     users: tuple[str, ...],
     top: int | None,
+    categories: tuple[str, ...],
+    diversity: float,
+    calibration: float,
     out_file: Path | None,
     as_json: bool,
     quiet: bool,
@@ -41,7 +47,8 @@ def command(
     from uicgpu.pipeline.finished import recommend_users
 
     progress = TerminalProgress(verbosity(quiet, verbose))
-    frame = recommend_users(run_path, users, top, flags, progress)
+    options = {"categories": categories, "diversity": diversity, "calibration": calibration}
+    frame = recommend_users(run_path, users, top, flags, progress, **options)
     if out_file:
         write_table(out_file, frame)
         told = {"users": frame["user_id"].n_unique(), "rows": frame.height, "out": str(out_file.resolve())}

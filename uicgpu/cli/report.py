@@ -8,20 +8,43 @@ import click
 
 from uicgpu.cli.options import output_options
 from uicgpu.cli.output import print_result
+from uicgpu.errors import SettingsError
 
 
 @click.command("report", short_help="(Re)build report.html of a run.")
 @click.argument("run_path", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--language", type=click.Choice(["en", "zh"]), help="Language; default: that of the run.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["html", "md", "png"]),
+    default="html",
+    show_default=True,
+    help="The page, Markdown for pull requests, or a picture for slides (needs Chromium).",
+)
+@click.option(
+    "--out", "out_file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="For md and png."
+)
 @output_options
-def command(run_path: Path, language: str | None, as_json: bool, quiet: bool, verbose: int) -> None:
-    """Build report.html of a finished run again.
+def command(
+    run_path: Path, language: str | None, form: str, out_file: Path | None, as_json: bool, quiet: bool, verbose: int
+) -> None:
+    """Build report.html of a finished run again, or write it in another form.
 
     \b
     Examples:
       uicgpu report run
       uicgpu report run --language zh
+      uicgpu report run --format md --out summary.md
     """
+    if form == "md" or form == "png":
+        from uicgpu.pipeline.formats import write_report
+
+        written = write_report(run_path, "md" if form == "md" else "png", out_file, language)
+        print_result({"report": str(written.resolve())}, as_json=as_json)
+        return
+    if out_file:
+        raise SettingsError("--out is for --format md and png: report.html belongs to the run", fix="leave --out away")
     from uicgpu.pipeline.finished import rebuild_report
 
     path = rebuild_report(run_path, language)

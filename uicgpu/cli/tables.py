@@ -8,6 +8,7 @@ import click
 import polars as pl
 
 from uicgpu.errors import SettingsError
+from uicgpu.privacy.formulas import defuse_formulas
 from uicgpu.runs.folder import atomic_write, write_parquet
 
 SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl")
@@ -37,18 +38,6 @@ def write_table(path: Path, frame: pl.DataFrame) -> None:
             frame.write_ndjson(temporary)
         else:
             defuse_formulas(frame).write_csv(temporary, separator="\t" if suffix == ".tsv" else ",")
-
-
-def defuse_formulas(frame: pl.DataFrame) -> pl.DataFrame:
-    """Prefix text cells that begin with ``= + - @``, tab or carriage return by ``'``."""
-    texts = [name for name, dtype in frame.schema.items() if dtype == pl.String]
-    return frame.with_columns(
-        pl.when(pl.col(name).str.contains(r"^[=+\-@\t\r]"))
-        .then(pl.concat_str(pl.lit("'"), pl.col(name)))
-        .otherwise(pl.col(name))
-        .alias(name)
-        for name in texts
-    )
 
 
 def print_table(frame: pl.DataFrame, *, as_json: bool) -> None:

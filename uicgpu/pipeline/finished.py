@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from uicgpu.backends import choose_backend
 from uicgpu.backends.interface import Backend
 from uicgpu.errors import InputError
 from uicgpu.events.interactions import EventTable, aggregate, load_events
-from uicgpu.pipeline.graph import encode_texts, event_table, fitted_recommender, load_catalogue, with_ids
+from uicgpu.pipeline.graph import encode_texts, event_table, fitted_recommender, load_catalogue, read_learned, with_ids
 from uicgpu.runs.artefacts import Run, open_run
 from uicgpu.runs.folder import RunFolder, write_text
 from uicgpu.runs.progress import Progress, SilentProgress
@@ -68,6 +68,7 @@ def recommend_users(
     top: int | None = None,
     overrides: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    **options: Any,
 ) -> pl.DataFrame:
     """Recommendations of a finished run for some or all users.
 
@@ -77,6 +78,9 @@ def recommend_users(
         User ids; empty for all.
     top
         Items per user; default: as many as the run stored. More are computed anew with the run's learned weights.
+    **options
+        ``categories``, ``diversity``, ``calibration`` of :meth:`uicgpu.recommend.Recommender.recommend`; with any of
+        them the lists are computed anew.
 
     Returns
     -------
@@ -99,19 +103,25 @@ def recommend_users(
             fix="uicgpu assign RUN --events PATH places users that the run has not seen",
         )
     stored = int(run.manifest["settings"]["top"])
-    if top is None or top <= stored:
+    options = {name: value for name, value in options.items() if value}
+    if not options and (top is None or top <= stored):
         frame = run.recommendations
         if top is not None:
             frame = frame.filter(pl.col(Column.RANK) <= top)
         return frame.filter(pl.col(Column.USER).is_in(wanted.implode())) if len(wanted) else frame
-    return _recommend_anew(run, wanted, top, overrides, progress or SilentProgress())
+    return _recommend_anew(run, wanted, top or stored, overrides, progress or SilentProgress(), options)
 
 
 def _recommend_anew(
-    run: Run, wanted: pl.Series, top: int, overrides: Mapping[str, Any] | None, progress: Progress
+    run: Run,
+    wanted: pl.Series,
+    top: int,
+    overrides: Mapping[str, Any] | None,
+    progress: Progress,
+    options: Mapping[str, Any],
 ) -> pl.DataFrame:
     settings = settings_of(run, {**(overrides or {}), "top": top})
-    learned = json.loads((run.path / Artefact.EVALUATION).read_text(encoding="utf-8"))["learned"]
+    learned = read_learned(run.path)
     codes: NDArray[np.int32] | None = None
     if len(wanted):
         positions = run.users.with_row_index("position").filter(pl.col(Column.USER).is_in(wanted.implode()))
@@ -119,7 +129,7 @@ def _recommend_anew(
     catalogue = load_catalogue(run.items, run.item_vectors)
     recommender = fitted_recommender(event_table(_folder(run)), catalogue, learned, settings, _backend(settings))
     with progress.task("recommend", total=len(wanted) or run.users.height, unit="users") as advance:
-        table = recommender.recommend(codes, top, advance)
+        table = recommender.recommend(codes, top, advance, **options)
     return with_ids(table, run.users[Column.USER], run.items[Column.ITEM])
 
 
@@ -140,14 +150,14 @@ def evaluate(
     dict
         Flat figures as in ``metrics.json``: ranking figures anew, cluster figures of the run.
     """
-    from uicgpu.evaluation import EVALUATION_STEPS
     from uicgpu.evaluation import evaluate as evaluate_events
+    from uicgpu.evaluation import evaluation_steps
 
     run = run if isinstance(run, Run) else open_run(run)
     settings = settings_of(run, overrides)
     progress = progress or SilentProgress()
     backend = _backend(settings)
-    with backend, progress.task("evaluate", total=EVALUATION_STEPS, unit="steps") as advance:
+    with backend, progress.task("evaluate", total=evaluation_steps(settings.tune), unit="steps") as advance:
         result = evaluate_events(
             event_table(_folder(run)), load_catalogue(run.items, run.item_vectors), settings, backend, advance=advance
         )
@@ -155,6 +165,51 @@ def evaluate(
         progress.say(note)
     clusters = {name: value for name, value in run.metrics.items() if name.startswith("cluster.")}
     return {**result.metrics, **clusters}
+
+
+def survey(
+    run: Run | str | Path,
+    files: Sequence[str],
+    experiment: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Join survey answers (user, score, optional question and group) to the clusters of a finished run.
+
+    Parameters
+    ----------
+    files
+        Tables in any format that events may have.
+    experiment
+        Name of an experiment of :func:`experiment_groups`: users are compared by their group in it.
+
+    Returns
+    -------
+    dict
+        Flat figures; see :func:`uicgpu.evaluation.survey.survey_figures`.
+    """
+    from uicgpu.evaluation.survey import survey_figures, tidy_survey
+    from uicgpu.events.read import read_table
+
+    run = run if isinstance(run, Run) else open_run(run)
+    settings = settings_of(run, overrides)
+    with TemporaryDirectory() as scratch:
+        table = read_table(files, Path(scratch), "survey")
+        parts = [tidy_survey(file.scan().collect(), file.source) for file in table.files]
+    users = run.users.select(Column.USER, Column.CLUSTER)
+    if experiment is not None:
+        users = experiment_groups(run, experiment).select(Column.USER, Column.CLUSTER, "group")
+    return survey_figures(pl.concat(parts), users, settings.bootstrap, settings.seed)
+
+
+def experiment_groups(run: Run | str | Path, experiment: str, names: Sequence[str] = ("A", "B")) -> pl.DataFrame:
+    """Groups for an A/B test of a run's users: ``user_id, cluster, bucket, group``, stratified by cluster.
+
+    The same experiment gives a user the same group whoever else is in the run, as long as the user's cluster stays.
+    """
+    from uicgpu.evaluation.experiment import assign_groups
+
+    run = run if isinstance(run, Run) else open_run(run)
+    return assign_groups(run.users.select(Column.USER, Column.CLUSTER), experiment, names)
 
 
 def assign_users(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,7 @@ def _interactions(context: StageContext) -> Interactions:
 
 def _interests(context: StageContext) -> dict[str, Any]:
     from uicgpu.interests.behaviour import feature_matrix
+    from uicgpu.interests.multiple import find_interests
     from uicgpu.interests.pool import InterestPooler
 
     folder, settings = context.folder, context.settings
@@ -141,10 +143,14 @@ def _interests(context: StageContext) -> dict[str, Any]:
     pooled = pooler.transform(interactions, vectors, features, backend=context.backend)
     write_array(folder.file(Artefact.INTEREST_VECTORS), pooled)
     write_tensors(folder.file(Artefact.POOLING), pooler.state())
+    with context.progress.task("interests", total=interactions.n_users, unit="users") as advance:
+        several = find_interests(interactions, pooler.centred(vectors), pooler.idf, context.backend, advance=advance)
+    write_parquet(folder.file(Artefact.USER_INTERESTS), several.frame())
     return {
         "users": int(pooled.shape[0]),
         "dimensions": int(pooled.shape[1]),
         "users_without_text": int((~pooled.any(axis=1)).sum()),
+        "interests_per_user": round(several.items.size / max(interactions.n_users, 1), 3),
         "numeric_features": 0 if features is None else len(features.names),
     }
 
@@ -213,7 +219,8 @@ def _profiles(context: StageContext) -> dict[str, Any]:
     behaviour = pl.read_parquet(folder.file(Artefact.BEHAVIOUR))
     attributes = pl.read_parquet(folder.file(Artefact.ATTRIBUTES))
     details = json.loads(folder.file(Artefact.CLUSTER_FACTS).read_text(encoding="utf-8"))
-    interactions = _interactions(context)
+    events = event_table(folder)
+    interactions = aggregate(events, half_life=context.settings.half_life)
     built = build_profiles(
         labels=clustering[Column.CLUSTER].to_numpy(),
         interactions=interactions,
@@ -225,23 +232,27 @@ def _profiles(context: StageContext) -> dict[str, Any]:
         silhouettes=details["quality"].get("per_cluster_silhouette"),
         centroids=np.load(folder.file(Artefact.CENTROIDS), allow_pickle=False),
         settings=context.settings,
+        events=events,
+        stabilities=details["stability"].get("per_cluster"),
     )
+    for note in built.notes:
+        context.progress.say(note)
     write_json(folder.file(Artefact.PROFILES), built.profiles)
     write_parquet(folder.file(Artefact.CLUSTERS), built.clusters)
-    events = np.zeros(interactions.n_users, np.int64)
-    np.add.at(events, interactions.users, interactions.events)
+    counts = np.zeros(interactions.n_users, np.int64)
+    np.add.at(counts, interactions.users, interactions.events)
     users = pl.DataFrame(
         {
             Column.USER: behaviour[Column.USER],
             Column.CLUSTER: clustering[Column.CLUSTER],
             Column.CONFIDENCE: clustering[Column.CONFIDENCE],
             Column.SECOND_CLUSTER: clustering[Column.SECOND_CLUSTER],
-            Column.EVENTS: events.astype(np.int32),
+            Column.EVENTS: counts.astype(np.int32),
             Column.ROW: np.arange(interactions.n_users, dtype=np.int32),
         }
     )
     write_parquet(folder.file(Artefact.USERS), users)
-    return {"profiles": len(built.profiles), "suppressed": sum(bool(p.get("suppressed")) for p in built.profiles)}
+    return {"profiles": len(built.profiles), **built.publication, "notes": built.notes}
 
 
 def load_catalogue(items: pl.DataFrame, vectors: NDArray[Any]) -> Catalogue:
@@ -261,21 +272,22 @@ def _catalogue(context: StageContext) -> Catalogue:
 
 
 def _evaluate(context: StageContext) -> dict[str, Any]:
-    from uicgpu.evaluation import EVALUATION_STEPS, evaluate
+    from uicgpu.evaluation import evaluate, evaluation_steps
 
-    with context.progress.task("evaluate", total=EVALUATION_STEPS, unit="steps") as advance:
+    with context.progress.task("evaluate", total=evaluation_steps(context.settings.tune), unit="steps") as advance:
         result = evaluate(
             event_table(context.folder), _catalogue(context), context.settings, context.backend, advance=advance
         )
     for note in result.learned.get("notes", []):
         context.progress.say(note)
+    write_text(context.folder.file(Artefact.RANKER), result.learned["ranker"].pop("model"))
     write_json(context.folder.file(Artefact.EVALUATION), {"metrics": result.metrics, "learned": result.learned})
     return {"split": result.learned.get("split"), "notes": result.learned.get("notes", [])}
 
 
 def _recommend(context: StageContext) -> dict[str, Any]:
     folder = context.folder
-    learned = json.loads(folder.file(Artefact.EVALUATION).read_text(encoding="utf-8"))["learned"]
+    learned = read_learned(folder.path)
     events = event_table(folder)
     recommender = fitted_recommender(events, _catalogue(context), learned, context.settings, context.backend)
     with context.progress.task("recommend", total=events.n_users, unit="users") as advance:
@@ -286,6 +298,15 @@ def _recommend(context: StageContext) -> dict[str, Any]:
     item_ids = pl.read_parquet(folder.file(Artefact.ITEMS), columns=[Column.ITEM])[Column.ITEM]
     write_parquet(folder.file(Artefact.RECOMMENDATIONS), with_ids(table, user_ids, item_ids))
     return {"rows": table.height, "rungs": dict(recommender.rung_counts), "notes": list(recommender.notes)}
+
+
+def read_learned(folder: Path) -> dict[str, Any]:
+    """What the evaluation of a run learned, with the ranker's model."""
+    learned: dict[str, Any] = json.loads((folder / Artefact.EVALUATION).read_text(encoding="utf-8"))["learned"]
+    model = folder / Artefact.RANKER
+    if model.is_file():
+        learned.setdefault("ranker", {})["model"] = model.read_text(encoding="utf-8")
+    return learned
 
 
 def fitted_recommender(
@@ -363,15 +384,16 @@ STAGES: tuple[Stage, ...] = (
         _encode,
         outputs=(Artefact.ITEM_VECTORS,),
         needs=(StageName.ITEMS,),
-        settings=("model", "max_tokens", "batch_tokens"),
+        settings=("model", "max_tokens", "batch_tokens", "long_texts", "prompt", "dim", "dtype"),
         fingerprint=_encoder_fingerprint,
     ),
     Stage(
         StageName.INTERESTS,
         _interests,
-        outputs=(Artefact.INTEREST_VECTORS, Artefact.POOLING),
+        outputs=(Artefact.INTEREST_VECTORS, Artefact.POOLING, Artefact.USER_INTERESTS),
         needs=(StageName.CLEAN, StageName.ENCODE),
         settings=("half_life", "numeric_weight"),
+        version=2,
     ),
     Stage(
         StageName.CLUSTER,
@@ -390,22 +412,25 @@ STAGES: tuple[Stage, ...] = (
             "label_column",
             "seed",
         ),
+        version=2,
     ),
     Stage(
         StageName.PROFILES,
         _profiles,
         outputs=(Artefact.PROFILES, Artefact.CLUSTERS, Artefact.USERS),
         needs=(StageName.CLEAN, StageName.ITEMS, StageName.ENCODE, StageName.CLUSTER),
-        settings=("half_life", "language"),
+        settings=("half_life", "language", "k_anonymity", "small_clusters", "llm_url", "llm_model"),
+        version=2,
     ),
     Stage(
         StageName.EVALUATE,
         _evaluate,
-        outputs=(Artefact.EVALUATION,),
+        outputs=(Artefact.EVALUATION, Artefact.RANKER),
         needs=(StageName.CLEAN, StageName.ITEMS, StageName.ENCODE),
         settings=(
             "half_life",
             "split",
+            "tune",
             "evaluate_users",
             "bootstrap",
             "top",
@@ -420,6 +445,7 @@ STAGES: tuple[Stage, ...] = (
             "seed",
             "memory",
         ),
+        version=2,
     ),
     Stage(
         StageName.RECOMMEND,
@@ -427,6 +453,7 @@ STAGES: tuple[Stage, ...] = (
         outputs=(Artefact.RECOMMENDATIONS,),
         needs=(StageName.CLEAN, StageName.ITEMS, StageName.ENCODE, StageName.EVALUATE),
         settings=("half_life", "top", "allow_repeat", "seed", "memory"),
+        version=2,
     ),
     Stage(
         StageName.METRICS,
@@ -448,6 +475,7 @@ STAGES: tuple[Stage, ...] = (
             StageName.METRICS,
         ),
         settings=tuple(sorted(set(Settings.model_fields) - MACHINE_SETTINGS - {"events", "items", "users"})),
+        version=2,
     ),
 )
 """The pipeline, in order. The report prints the settings, so it depends on all that are not about the machine."""

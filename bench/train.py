@@ -1,0 +1,263 @@
+"""Fine-tuning on real data: cold items, popularity thirds, clusters, throughput. Writes ``bench/results/train.json``.
+
+Run ``python -m uicgpu.bench.train --data DATA films retail``, on one thread. A fifth of
+the texts is held out with all behaviour and never seen by training or gate; every figure of a set is over these.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from uicgpu.backends import choose_backend
+from uicgpu.encode.encoder import Encoder
+from uicgpu.events.clean import clean_events
+from uicgpu.events.interactions import EventTable, load_events
+from uicgpu.finetune.behaviour import Texts, build_history, distinct, hold_out_texts
+from uicgpu.finetune.gate import ColdTask, cold_ndcg, cold_task, paired_gain
+from uicgpu.finetune.network import TrainableEncoder
+from uicgpu.finetune.recipe import recipe_of
+from uicgpu.finetune.train import FineTuned, fine_tune, prepare
+from uicgpu.items.read import read_items
+from uicgpu.runs.folder import write_json
+from uicgpu.settings import Settings
+from uicgpu.vocabulary import Column
+
+COLD_SHARE: Final = 0.2
+RESULTS: Final = Path(__file__).parent / "results" / "train.json"
+SETS: Final[dict[str, dict[str, Any]]] = {
+    "films": {
+        "events": ("movielens-latest-small/ratings.csv",),
+        "items": ("movielens-latest-small/movies.csv",),
+        "min_value": 3.5,
+    },
+    "retail": {
+        "events": ("online-retail-II-2009-2010/online_retail_II_2009_2010.parquet",),
+        "item_pattern": "^[0-9]{5}",
+    },
+}
+STEPS: Final = {"films": 80, "retail": 120}
+GROUPS: Final = "amazon2023-30x23"
+
+
+class Lines:
+    """Prints every line; no bars."""
+
+    @contextmanager
+    def task(self, description: str, total: int | None, unit: str) -> Any:
+        """Show nothing of a task."""
+        yield lambda count: None
+
+    def say(self, message: str) -> None:
+        """Print one line."""
+        print(message, flush=True)
+
+
+def load(name: str, data: Path) -> tuple[EventTable, list[str]]:
+    """Read a set the way a run does."""
+    paths: dict[str, Any] = {
+        key: tuple(str(data / path) for path in SETS[name][key]) for key in ("events", "items") if key in SETS[name]
+    }
+    given: dict[str, Any] = {**SETS[name], **paths, "threads": 1}
+    settings = Settings(**given)
+    with tempfile.TemporaryDirectory() as scratch:
+        cleaned = clean_events(settings, choose_backend("cpu", 1, 2**32), Path(scratch) / "events", print)
+    column = cleaned.facts["columns"]["item"]
+    items = read_items(settings, cleaned.event_items, print, event_item_column=column).items
+    table = load_events(
+        cleaned.events, n_users=cleaned.facts["users"], n_items=items.height, kind_names=tuple(cleaned.kind_names)
+    )
+    return table, items[Column.TEXT].to_list()
+
+
+def cold_figures(tuned: FineTuned, task: ColdTask, popularity: NDArray[np.int64]) -> dict[str, Any]:
+    """NDCG@10 of every arm on the cold texts, gains with intervals, and the shipped arm by popularity third."""
+    scores = {name: cold_ndcg(task, arm.ranking.apply(tuned.vectors[arm.weights])) for name, arm in tuned.arms.items()}
+    table = {
+        name: {
+            "ndcg": round(float(values.mean()), 4),
+            "on_frozen": paired_gain(values, scores["frozen"], 0).describe(),
+            "on_half_whitened": paired_gain(values, scores["half-whitened"], 0).describe(),
+        }
+        for name, values in scores.items()
+    }
+    borders = np.quantile(popularity[task.candidates], [1 / 3, 2 / 3])
+    thirds = {}
+    names = ("rarest third", "middle third", "most popular third")
+    for number, label in enumerate(names):
+        inside = np.digitize(popularity[task.candidates], borders, right=True) == number
+        truth = task.truth[:, inside].tocsr()
+        users = np.flatnonzero(np.diff(truth.indptr) > 0)
+        part = ColdTask(task.users[users], task.queries[users], task.candidates[inside], truth[users], task.train_texts)
+        mine, half, frozen = (
+            cold_ndcg(part, tuned.arms[arm].ranking.apply(tuned.vectors[tuned.arms[arm].weights]))
+            for arm in (tuned.verdict.chosen, "half-whitened", "frozen")
+        )
+        thirds[label] = {
+            "items": int(inside.sum()),
+            "users": int(users.size),
+            "most_users_per_item": int(popularity[task.candidates][inside].max(initial=0)),
+            "on_frozen": paired_gain(mine, frozen, 0).describe(),
+            "on_half_whitened": paired_gain(mine, half, 0).describe(),
+        }
+    return {"users": int(task.users.size), "cold_texts": int(task.candidates.size), "arms": table, "thirds": thirds}
+
+
+def group_figures(data: Path, encoders: dict[str, Any]) -> dict[str, Any]:
+    """NMI of k-means clusters of user vectors with 23 known groups, five seeds: a retention test, out of domain."""
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import normalized_mutual_info_score as nmi
+
+    rows = [
+        json.loads(line)
+        for name in ("training", "validation", "test")
+        for line in (data / GROUPS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    rows = [row for row in rows if row["category"] != "Baby_Products"]
+    titles = [[str((event.get("product") or {}).get("title") or "") for event in row["history"]] for row in rows]
+    flat = distinct([title for history in titles for title in history])
+    truth = [row["category"] for row in rows]
+    place = np.cumsum([0] + [len(history) for history in titles])
+    figures = {}
+    for name, encode in encoders.items():
+        vectors = encode(flat.texts).astype(np.float64)
+        vectors -= vectors.mean(axis=0)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        padded = np.concatenate([vectors, np.zeros((1, vectors.shape[1]))])  # code -1: no title
+        users = np.stack([padded[flat.codes[a:b]].mean(axis=0) for a, b in itertools.pairwise(place)])
+        users /= np.maximum(np.linalg.norm(users, axis=1, keepdims=True), 1e-12)
+        found = [nmi(truth, KMeans(23, n_init=4, random_state=seed).fit_predict(users)) for seed in range(5)]
+        figures[name] = {"nmi": round(float(np.mean(found)), 4), "sd": round(float(np.std(found)), 4)}
+    return figures
+
+
+def throughput(texts: list[str], model: Encoder, rounds: int = 3, steps: int = 3, batch: int = 64) -> dict[str, Any]:
+    """Tokens per CPU second of pairs under in-batch softmax: this package, and sentence-transformers' loss and padding.
+
+    Both sides: the same batches, forward, loss, backward and one AdamW step, one thread, interleaved; median of rounds.
+    """
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.losses import MultipleNegativesRankingLoss
+
+    from uicgpu.finetune.objective import pair_loss
+
+    torch.set_num_threads(1)
+    ours = TrainableEncoder(model.model, texts)
+    peer = SentenceTransformer(str(model.model.folder), device="cpu")
+    peer.max_seq_length = 64
+    loss = MultipleNegativesRankingLoss(peer)
+    optimisers = [torch.optim.AdamW(list(ours.parameters().values()), 1e-5), torch.optim.AdamW(peer.parameters(), 1e-5)]
+    random = np.random.default_rng(0)
+    alone = torch.zeros((batch, batch), dtype=torch.bool)
+
+    def our_step(rows: NDArray[np.int64]) -> None:
+        ours.step(rows, lambda v: pair_loss(v[:batch], v[batch:], alone, torch.zeros(batch), 0.05))
+        optimisers[0].step()
+
+    def peer_step(rows: NDArray[np.int64]) -> None:
+        chosen = [texts[row] for row in rows]
+        features = [peer.tokenize(part) for part in (chosen[:batch], chosen[batch:])]
+        optimisers[1].zero_grad()
+        loss(features, torch.zeros(batch)).backward()
+        optimisers[1].step()
+
+    seconds: dict[str, list[float]] = {"uicgpu": [], "sentence-transformers": []}
+    tokens = 0
+    for turn in range(rounds + 1):
+        parts = [random.choice(len(texts), 2 * batch, replace=False) for _ in range(steps)]
+        for name, step in (("uicgpu", our_step), ("sentence-transformers", peer_step)):
+            started = time.process_time()
+            for rows in parts:
+                step(rows)
+            if turn:  # the first round warms up
+                count = sum(ours.tokens(rows) for rows in parts)
+                seconds[name].append(count / (time.process_time() - started))
+                tokens += count
+    rates = {name: round(float(np.median(values)), 1) for name, values in seconds.items()}
+    return {
+        "tokens_per_cpu_second": rates,
+        "ratio": round(rates["uicgpu"] / rates["sentence-transformers"], 3),
+        "mean_tokens_per_text": round(tokens / 2 / (rounds * steps * 2 * batch), 1),
+    }
+
+
+def run_set(name: str, data: Path, recipe: str, steps: int, checkpoints: Path | None, groups: bool) -> dict[str, Any]:
+    """Train on one set and judge on its cold texts."""
+    events, texts = load(name, data)
+    found: Texts = distinct(texts)
+    everything = build_history(events, found)
+    cold = hold_out_texts(everything, COLD_SHARE, 0, "bench-cold")
+    known = events.take(~cold[np.maximum(found.codes[events.items], 0)])
+    encoder = Encoder("minilm", device="cpu", threads=1, cache="default")
+    settings = recipe_of(recipe, "bert", steps=steps)
+    prepared = prepare(known, texts, settings, 0)
+    folder = checkpoints / f"ck-{name}-{recipe}" if checkpoints is not None else None
+    resumed = folder is not None and any(folder.glob("*.json"))
+    started = time.process_time()
+    tuned = fine_tune(prepared, encoder, settings, threads=1, checkpoints=folder, progress=Lines())
+    seconds = round(time.process_time() - started)
+    result = {
+        "recipe": recipe,
+        "steps": steps,
+        "cpu_seconds": None if resumed else seconds,
+        "gate": tuned.facts["gate"],
+        "similarity": tuned.facts["similarity"],
+        "uniformity": tuned.facts["uniformity"],
+        "alignment": tuned.facts["alignment"],
+        "validation": {key: record["validation"] for key, record in tuned.facts["records"].items()},
+        **cold_figures(tuned, cold_task(prepared.past, everything, cold, 0), everything.popularity),
+    }
+    if groups and tuned.states:
+        result["groups"] = group_figures(data, encoders_of(tuned, encoder))
+    return result
+
+
+def encoders_of(tuned: FineTuned, base: Encoder) -> dict[str, Any]:
+    """Encode functions of the base and of each trained state."""
+    import torch
+
+    functions: dict[str, Any] = {"frozen": base.encode}
+    for name, state in tuned.states.items():
+        moved = TrainableEncoder(base.model, ["x"])
+        moved.network.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()}, strict=False)
+        functions[name] = moved.encode
+    return functions
+
+
+def main() -> None:
+    """Run the named sets and merge their figures into the result file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sets", nargs="*", default=list(SETS))
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--recipe", default="full")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--checkpoints", type=Path)
+    parser.add_argument("--throughput", action="store_true", help="needs sentence-transformers")
+    parser.add_argument("--no-groups", action="store_true")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    results = json.loads(given.out.read_text(encoding="utf-8")) if given.out.is_file() else {}
+    if given.throughput:
+        texts = distinct(pl.read_csv(given.data / "movielens-latest-small" / "movies.csv")["title"].to_list()).texts
+        results["throughput"] = throughput(texts, Encoder("minilm", device="cpu", threads=1))
+        write_json(given.out, results)
+        return
+    for name in given.sets:
+        steps = given.steps or STEPS[name]
+        results[name] = run_set(name, given.data, given.recipe, steps, given.checkpoints, not given.no_groups)
+        write_json(given.out, results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+"""The figures in docs/encoder.md are those of bench/results/encode.json."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from uicgpu.bench.encode_table import facts_table, profile_line, speed_table
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("part", [speed_table, facts_table, profile_line])
+def test_the_page_shows_the_measured_figures(part):
+    file = ROOT / "bench" / "results" / "encode.json"
+    if not file.is_file():
+        pytest.skip("nothing was measured yet: uicgpu bench encode --out bench/results/encode.json")
+    result = json.loads(file.read_text(encoding="utf-8"))
+    assert part(result) in (ROOT / "docs" / "encoder.md").read_text(encoding="utf-8")
