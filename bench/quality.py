@@ -97,20 +97,21 @@ def _triples(metrics: Mapping[str, Any], prefix: str) -> dict[str, list[float]]:
     return found
 
 
-def markdown_table(result: Mapping[str, Any], headings: tuple[str, str, str, str]) -> str:
-    """The documentation's table: popularity, the blend and their difference, with intervals.
+def markdown_table(result: Mapping[str, Any], headings: tuple[str, ...]) -> str:
+    """The documentation's table: popularity, EASE, the blend, its gain over popularity, and the recommender.
 
     Parameters
     ----------
     result
         What :func:`bench_quality` returned.
     headings
-        Titles of the columns: data set, popularity, blend, difference.
+        Titles of the six columns.
     """
     lines = ["| " + " | ".join(headings) + " |", "| --- |" + " --- |" * (len(headings) - 1)]
-    for name, figures_of in result["sets"].items():
-        ranking, difference = figures_of["ranking"], figures_of["difference"]["popularity"]
-        cells = [name, f"{ranking['popularity'][0]:.4f}", _interval(ranking["blend"]), _interval(difference, sign=True)]
+    for name, found in result["sets"].items():
+        ranking = found["ranking"]
+        cells = [name, *(f"{ranking[method][0]:.4f}" for method in ("popularity", "ease")), _interval(ranking["blend"])]
+        cells += [_interval(found["difference"]["popularity"], sign=True), _interval(ranking["recommender"])]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -9,8 +9,8 @@ import pytest
 from uicgpu.bench.quality import RESULTS, markdown_table
 
 HEADINGS = {
-    "README.md": ("data set", "popularity", "blend", "blend − popularity"),
-    "README.zh-CN.md": ("数据集", "热门", "混合", "混合 − 热门"),
+    "README.md": ("data set", "popularity", "EASE", "blend", "blend − popularity", "recommender"),
+    "README.zh-CN.md": ("数据集", "热门", "EASE", "混合", "混合 − 热门", "最终推荐"),
 }
 
 
