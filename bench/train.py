@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from uicgpu.backends import choose_backend
@@ -249,7 +248,7 @@ def main() -> None:
     given = parser.parse_args()
     results = json.loads(given.out.read_text(encoding="utf-8")) if given.out.is_file() else {}
     if given.throughput:
-        texts = distinct(pl.read_csv(given.data / "movielens-latest-small" / "movies.csv")["title"].to_list()).texts
+        texts = distinct(load("films", given.data)[1]).texts
         results["throughput"] = throughput(texts, Encoder("minilm", device="cpu", threads=1))
         write_json(given.out, results)
         return

@@ -141,6 +141,11 @@ class Settings(BaseModel):
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """Number format of the encoder's weights. ``auto``: float32 on a CPU, half precision on a GPU."""
 
+    train: bool = False
+    """Fine-tune the encoder on the training part of the events first."""
+    recipe: Literal["auto", "whiten", "head", "full", "lora"] = "auto"
+    """What ``train`` trains. ``auto``: all weights; adapters (lora) for decoder models."""
+
     algorithm: Literal["kmeans", "hdbscan", "dbscan", "hierarchical"] = "kmeans"
     """Clustering algorithm."""
     k: Clusters = "auto"

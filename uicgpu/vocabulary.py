@@ -81,6 +81,8 @@ class Artefact:
     """What pooling learned: centre, idf, feature means and scales."""
     USER_INTERESTS: Final = "stages/user_interests.parquet"
     """Several interests per user: medoids of the user's own items, with importance and recency."""
+    TRAINING: Final = "stages/training.json"
+    """What ``train`` found, or that nothing was trained."""
     CLUSTERING: Final = "stages/clustering.parquet"
     """Labels, second labels and confidence, one row per user."""
     CLUSTER_FACTS: Final = "stages/cluster_facts.json"

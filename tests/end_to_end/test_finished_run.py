@@ -144,3 +144,20 @@ def test_dry_run_writes_nothing(generated: Any, tmp_path: Path, capsys: pytest.C
     told = printed(capsys, "run", *generated.options(), "--out", str(out), "--dry-run")
     assert told["would run"][0] == "clean"
     assert not out.exists()
+
+
+def test_every_setting_of_the_encoder_reaches_the_vectors(
+    embedded_model: str, vector_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Settings that a stage is keyed on but does not pass on would be silently without effect."""
+    items = tmp_path / "items.csv"
+    items.write_text(f"item_id,title\n1,{'a red bicycle with a bell ' * 20}\n2,espresso machine\n")
+    base = ["encode", "--items", str(items), "--model", embedded_model, "--max-tokens", "16"]
+    printed(capsys, *base, "--out", str(tmp_path / "plain.npy"))
+    plain = np.load(tmp_path / "plain.npy", allow_pickle=False)
+    for name, option in {"prompt": ["--prompt", "query: "], "chunks": ["--long-texts", "chunk"]}.items():
+        printed(capsys, *base, *option, "--out", str(tmp_path / f"{name}.npy"))
+        other = np.load(tmp_path / f"{name}.npy", allow_pickle=False)
+        assert not np.allclose(other[0], plain[0], atol=1e-3), name
+    # MiniLM was not trained to be cut: asking for it is refused, not ignored.
+    assert call([*base, "--dim", "64", "--out", str(tmp_path / "cut.npy")]) in {2, 3}

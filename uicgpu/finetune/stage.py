@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from uicgpu.backends import choose_backend
 from uicgpu.backends.interface import Backend
 from uicgpu.encode.encoder import Encoder
 from uicgpu.encode.models import find_model
-from uicgpu.errors import InputError, SettingsError
+from uicgpu.errors import InputError, RunFolderError, SettingsError
 from uicgpu.events.interactions import EventTable, load_events
 from uicgpu.events.split import split_events
 from uicgpu.finetune.behaviour import build_history, check_enough, distinct
@@ -31,8 +31,6 @@ from uicgpu.vocabulary import Artefact, Column, StageName
 
 ENCODER_FOLDER: Final = "encoder"
 """The trained encoder inside a run folder."""
-TRAINING: Final = "stages/training.json"
-"""What the training of a run found; ``{"trained": false}`` where none was asked for."""
 
 RecipeOf = Callable[[str], Recipe]
 """From the base's architecture to the recipe."""
@@ -133,28 +131,42 @@ def train_stage(context: StageContext, recipe_of: RecipeOf, events: EventTable) 
     )
     write_encoder(folder.file(ENCODER_FOLDER), tuned.model, tuned.weights, tuned.ranking, tuned.facts)
     found = {"trained": True, "weights_sha256": find_model(str(folder.file(ENCODER_FOLDER))).weights_sha256}
-    write_json(folder.file(TRAINING), {**found, **tuned.facts})
+    write_json(folder.file(Artefact.TRAINING), {**found, **tuned.facts})
     shutil.rmtree(checkpoints, ignore_errors=True)
     return {**found, **summary(tuned)}
 
 
 def skip_stage(context: StageContext) -> dict[str, Any]:
     """Write down that this run trains nothing."""
-    write_json(context.folder.file(TRAINING), {"trained": False})
+    write_json(context.folder.file(Artefact.TRAINING), {"trained": False})
     return {"trained": False}
 
 
-def model_of_run(context: StageContext) -> str:
-    """Return the encoder that the run's texts are encoded with: the trained one, or the setting."""
-    trained = bool(context.facts(StageName.TRAIN).get("trained"))
-    return str(context.folder.file(ENCODER_FOLDER)) if trained else context.settings.model
+def trained_encoder(run: Path, manifest: Mapping[str, Any]) -> Path | None:
+    """Return the encoder that a run trained, None where it trained none.
+
+    Raises
+    ------
+    RunFolderError
+        When its weights are not those that the run recorded.
+    """
+    facts = manifest["stages"].get(StageName.TRAIN, {}).get("facts", {})
+    if not facts.get("trained"):
+        return None
+    folder = run / ENCODER_FOLDER
+    if find_model(str(folder)).weights_sha256 != facts["weights_sha256"]:
+        raise RunFolderError(
+            "the trained encoder is not the one that this run wrote", where=str(folder), fix="run again with --fresh"
+        )
+    return folder
 
 
-def ranking_vectors(context: StageContext, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+def ranking_vectors(run: Path, manifest: Mapping[str, Any], vectors: NDArray[np.floating]) -> NDArray[np.float32]:
     """Return item vectors for ranking: those of the run through the trained ranking map, if there is one."""
-    if not context.facts(StageName.TRAIN).get("trained"):
+    encoder = trained_encoder(run, manifest)
+    if encoder is None:
         return np.asarray(vectors, np.float32)
-    return read_ranking_map(context.folder.file(ENCODER_FOLDER)).apply(vectors)
+    return read_ranking_map(encoder).apply(vectors)
 
 
 def summary(tuned: FineTuned) -> dict[str, Any]:
@@ -162,6 +174,7 @@ def summary(tuned: FineTuned) -> dict[str, Any]:
     facts = tuned.facts
     row = next((row for row in tuned.verdict.table if row["arm"] == tuned.verdict.chosen), {})
     return {
+        "base": facts["base"]["name"],
         "ships": tuned.verdict.chosen,
         "reason": tuned.verdict.reason,
         "encoder_changed": tuned.weights is not None,

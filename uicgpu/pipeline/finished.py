@@ -15,6 +15,7 @@ from uicgpu.backends import choose_backend
 from uicgpu.backends.interface import Backend
 from uicgpu.errors import InputError
 from uicgpu.events.interactions import EventTable, aggregate, load_events
+from uicgpu.finetune.stage import ranking_vectors, trained_encoder
 from uicgpu.pipeline.graph import encode_texts, event_table, fitted_recommender, load_catalogue, read_learned, with_ids
 from uicgpu.runs.artefacts import Run, open_run
 from uicgpu.runs.folder import RunFolder, write_text
@@ -126,7 +127,7 @@ def _recommend_anew(
     if len(wanted):
         positions = run.users.with_row_index("position").filter(pl.col(Column.USER).is_in(wanted.implode()))
         codes = positions["position"].to_numpy().astype(np.int32)
-    catalogue = load_catalogue(run.items, run.item_vectors)
+    catalogue = load_catalogue(run.items, ranking_vectors(run.path, run.manifest, run.item_vectors))
     recommender = fitted_recommender(event_table(_folder(run)), catalogue, learned, settings, _backend(settings))
     with progress.task("recommend", total=len(wanted) or run.users.height, unit="users") as advance:
         table = recommender.recommend(codes, top, advance, **options)
@@ -159,7 +160,11 @@ def evaluate(
     backend = _backend(settings)
     with backend, progress.task("evaluate", total=evaluation_steps(settings.tune), unit="steps") as advance:
         result = evaluate_events(
-            event_table(_folder(run)), load_catalogue(run.items, run.item_vectors), settings, backend, advance=advance
+            event_table(_folder(run)),
+            load_catalogue(run.items, ranking_vectors(run.path, run.manifest, run.item_vectors)),
+            settings,
+            backend,
+            advance=advance,
         )
     for note in result.learned.get("notes", []):
         progress.say(note)
@@ -301,6 +306,9 @@ def _known_and_new_items(
 
 
 def _encoder_name(run: Run) -> str:
+    trained = trained_encoder(run.path, run.manifest)
+    if trained is not None:
+        return str(trained)
     requested = str(run.manifest["settings"]["model"])
     return str(run.facts(StageName.ENCODE)["model"]) if requested == "auto" else requested
 

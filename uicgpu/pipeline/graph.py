@@ -80,10 +80,28 @@ def _items(context: StageContext) -> dict[str, Any]:
     return facts
 
 
+def _train(context: StageContext) -> dict[str, Any]:
+    from uicgpu.finetune.recipe import recipe_of
+    from uicgpu.finetune.stage import skip_stage, train_stage
+
+    settings = context.settings
+    if not settings.train:
+        return skip_stage(context)
+    return train_stage(context, lambda kind: recipe_of(settings.recipe, kind), event_table(context.folder))
+
+
 def _encode(context: StageContext) -> dict[str, Any]:
+    from uicgpu.finetune.stage import trained_encoder
+
     folder, settings = context.folder, context.settings
+    trained = trained_encoder(folder.path, folder.manifest)
+    if trained is not None:
+        settings = settings.model_copy(update={"model": str(trained)})
     texts = pl.read_parquet(folder.file(Artefact.ITEMS), columns=[Column.TEXT])[Column.TEXT].to_list()
     vectors, facts = encode_texts(texts, settings, context.backend, context.progress)
+    if trained is not None:  # what the encoder is, not where it lies: facts are free of paths
+        told = context.facts(StageName.TRAIN)
+        facts |= {"model": f"{told['base']} after behaviour", "message": told["reason"]}
     write_array(folder.file(Artefact.ITEM_VECTORS), vectors)
     # Cache hits differ between two runs that give the same vectors: they may not enter the keys of later stages.
     return {name: value for name, value in facts.items() if name != "cache_hits"}
@@ -95,15 +113,7 @@ def encode_texts(
     """Encode with the run's settings and the default cache; returns vectors and the encoder's facts."""
     from uicgpu.encode import Encoder
 
-    encoder = Encoder(
-        settings.model,
-        device=backend.device,
-        cache="default",
-        threads=settings.threads,
-        batch_tokens=settings.batch_tokens,
-        max_tokens=settings.max_tokens,
-        say=progress.say,
-    )
+    encoder = Encoder.from_settings(settings, device=backend.device, say=progress.say)
     with progress.task("encode", total=len(texts), unit="texts") as advance:
         vectors = encoder.encode(texts, advance=advance)
     return vectors, encoder.facts
@@ -266,9 +276,12 @@ def load_catalogue(items: pl.DataFrame, vectors: NDArray[Any]) -> Catalogue:
 
 
 def _catalogue(context: StageContext) -> Catalogue:
+    from uicgpu.finetune.stage import ranking_vectors
+
     folder = context.folder
     vectors = np.load(folder.file(Artefact.ITEM_VECTORS), allow_pickle=False)
-    return load_catalogue(pl.read_parquet(folder.file(Artefact.ITEMS)), vectors)
+    ranked = ranking_vectors(folder.path, folder.manifest, vectors)
+    return load_catalogue(pl.read_parquet(folder.file(Artefact.ITEMS)), ranked)
 
 
 def _evaluate(context: StageContext) -> dict[str, Any]:
@@ -380,12 +393,21 @@ STAGES: tuple[Stage, ...] = (
         inputs=("items", "users"),
     ),
     Stage(
+        StageName.TRAIN,
+        _train,
+        outputs=(Artefact.TRAINING,),
+        needs=(StageName.CLEAN, StageName.ITEMS),
+        settings=("train", "recipe", "model", "max_tokens", "split", "seed"),
+        fingerprint=_encoder_fingerprint,
+    ),
+    Stage(
         StageName.ENCODE,
         _encode,
         outputs=(Artefact.ITEM_VECTORS,),
-        needs=(StageName.ITEMS,),
+        needs=(StageName.ITEMS, StageName.TRAIN),
         settings=("model", "max_tokens", "batch_tokens", "long_texts", "prompt", "dim", "dtype"),
         fingerprint=_encoder_fingerprint,
+        version=2,
     ),
     Stage(
         StageName.INTERESTS,
@@ -426,7 +448,7 @@ STAGES: tuple[Stage, ...] = (
         StageName.EVALUATE,
         _evaluate,
         outputs=(Artefact.EVALUATION, Artefact.RANKER),
-        needs=(StageName.CLEAN, StageName.ITEMS, StageName.ENCODE),
+        needs=(StageName.CLEAN, StageName.ITEMS, StageName.TRAIN, StageName.ENCODE),
         settings=(
             "half_life",
             "split",
@@ -451,7 +473,7 @@ STAGES: tuple[Stage, ...] = (
         StageName.RECOMMEND,
         _recommend,
         outputs=(Artefact.RECOMMENDATIONS,),
-        needs=(StageName.CLEAN, StageName.ITEMS, StageName.ENCODE, StageName.EVALUATE),
+        needs=(StageName.CLEAN, StageName.ITEMS, StageName.TRAIN, StageName.ENCODE, StageName.EVALUATE),
         settings=("half_life", "top", "allow_repeat", "seed", "memory"),
         version=2,
     ),
