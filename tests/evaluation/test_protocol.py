@@ -10,7 +10,7 @@ from uicgpu.evaluation import evaluate, evaluation_steps, learning
 from uicgpu.evaluation.ranking import held_out
 from uicgpu.evaluation.tuning import _last_items, tune
 from uicgpu.events.split import TEST, split_events
-from uicgpu.recommend import Catalogue, recommend_all
+from uicgpu.recommend import Catalogue, ranker, recommend_all
 from uicgpu.recommend.arms import METHODS
 from uicgpu.recommend.inputs import TrainingPart
 from uicgpu.settings import Settings
@@ -107,6 +107,22 @@ def test_test_events_cannot_change_what_is_learned(world, kind):
     weights[test] = 9
     changed = replace(events, items=items, weights=weights)
     plain, other = (run(table, vectors, split=kind).learned for table in (events, changed))
+    assert plain == other
+
+
+@pytest.mark.parametrize("kind", ["time", "user-time"])
+def test_test_events_cannot_change_a_tree_of_the_ranker(world, kind, monkeypatch):
+    monkeypatch.setattr(ranker, "TREES", 20)
+    monkeypatch.setattr(ranker, "FEWEST_USERS", 10)
+    monkeypatch.setattr(ranker, "_gains", lambda better, simpler: True)
+    events = world.tastes(9, users=90, items=40, chosen=10)
+    test = split_events(events, kind, 0).parts == TEST
+    random = np.random.default_rng(2)
+    items = events.items.copy()
+    items[test] = random.integers(0, events.n_items, test.sum())
+    vectors = tasteful_vectors(events)
+    plain, other = (run(table, vectors, split=kind).learned for table in (events, replace(events, items=items)))
+    assert plain["ranker"]["model"] and ("time" in plain["ranker"]["groups"]) == (kind == "time")
     assert plain == other
 
 
