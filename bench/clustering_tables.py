@@ -1,0 +1,28 @@
+"""The tables of ``docs/clustering.md``, made from the result files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def kmeans_table(result: Mapping[str, Any]) -> str:
+    """Return seconds of one thread and how many times slower each program is, per number of clusters."""
+    names = ("scikit-learn", "faiss", "superkmeans", "product alone")
+    lines = ["| clusters | uicgpu, s | " + " | ".join(names) + " |", "| --- " * (len(names) + 2) + "|"]
+    for clusters, told in sorted(result["clusters"].items(), key=lambda entry: int(entry[0])):
+        figures = told["processor_1_thread"]
+        cells = [f"{figures[name]['times_reference']:.2f}×" if name in figures else "–" for name in names]
+        lines.append(f"| {clusters} | {figures['uicgpu']['median_seconds']:.2f} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def hdbscan_table(result: Mapping[str, Any]) -> str:
+    """Return seconds of processor time, the peer's factor, and how far the labels agree."""
+    lines = ["| points × columns | uicgpu, s | hdbscan-rs | agreement (ARI) |", "| --- " * 4 + "|"]
+    for size, told in result["sizes"].items():
+        ours, peer = told["processor"]["uicgpu"], told["processor"].get("hdbscan-rs")
+        factor = f"{peer['times_reference']:.2f}×" if peer else "–"
+        agreement = f"{told['agreement']['hdbscan-rs']:.3f}" if peer else "–"
+        lines.append(f"| {size.replace('x', ' × ')} | {ours['median_seconds']:.2f} | {factor} | {agreement} |")
+    return "\n".join(lines)
