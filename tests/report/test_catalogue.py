@@ -44,3 +44,11 @@ def test_a_missing_key_is_an_error_and_unknown_names_are_shown_plainly():
         Words("en")("no.such.key")
     assert Words("zh").named("method", "my_new_arm") == "my new arm"
     assert Words("xx").language == "en"
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_method_of_the_evaluation_has_a_name(language):
+    from uicgpu.recommend.arms import METHODS
+
+    words = read_catalogue(language)
+    assert [name for name in (*METHODS, "blend", "recommender") if f"method.{name}" not in words] == []
