@@ -140,11 +140,12 @@ def _export(model: Model, path: Path) -> None:
             hidden: torch.Tensor = self.network(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
             return hidden
 
-    example = torch.ones((3, 16), dtype=torch.int64)
+    # two tensors: one tensor given twice is exported as one input, and the graph would read the mask as token ids
+    ids, mask = torch.arange(48, dtype=torch.int64).reshape(3, 16), torch.ones((3, 16), dtype=torch.int64)
     axes = {0: torch.export.Dim("texts", min=1, max=4096), 1: torch.export.Dim("tokens", min=2, max=512)}
     torch.onnx.export(
         Hidden().eval(),
-        (example, example),
+        (ids, mask),
         str(path),
         input_names=["input_ids", "attention_mask"],
         output_names=["hidden"],

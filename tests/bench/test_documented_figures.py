@@ -1,4 +1,4 @@
-"""The figures in docs/encoder.md are those of bench/results/encode.json."""
+"""The figures in docs/encoder.md are those of the result files."""
 
 from __future__ import annotations
 
@@ -12,9 +12,18 @@ from uicgpu.bench.encode_table import facts_table, profile_line, speed_table
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("part", [speed_table, facts_table, profile_line])
-def test_the_page_shows_the_measured_figures(part):
-    file = ROOT / "bench" / "results" / "encode.json"
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("encode", speed_table),
+        ("encode", facts_table),
+        ("encode", profile_line),
+        ("encode-amazon", speed_table),
+        ("encode-amazon", facts_table),
+    ],
+)
+def test_the_page_shows_the_measured_figures(name, part):
+    file = ROOT / "bench" / "results" / f"{name}.json"
     if not file.is_file():
         pytest.skip("nothing was measured yet: uicgpu bench encode --out bench/results/encode.json")
     result = json.loads(file.read_text(encoding="utf-8"))

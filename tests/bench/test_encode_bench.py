@@ -9,11 +9,11 @@ import pytest
 
 from uicgpu.bench import BENCHMARKS, encode, peers
 from uicgpu.bench.corpus import fingerprint, mixed_texts
-from uicgpu.bench.encode import LIMIT, OURS, bench_encode
+from uicgpu.bench.encode import LIMIT, OURS, bench_encode, check_same_work
 from uicgpu.bench.fidelity import fidelity
 from uicgpu.bench.measure import Arm, summary, take_turns
 from uicgpu.encode.models import find_model
-from uicgpu.errors import MissingExtraError
+from uicgpu.errors import MissingExtraError, UicError
 
 
 def test_arms_take_turns():
@@ -88,3 +88,18 @@ def test_a_missing_peer_says_what_to_install(monkeypatch):
 def test_every_benchmark_has_its_function():
     module, _, name = BENCHMARKS["encode"].partition(":")
     assert (module, getattr(encode, name)) == (encode.__name__, bench_encode)
+
+
+def test_the_speed_of_wrong_vectors_is_not_reported():
+    check_same_work({"a": {"cosine_least": 0.99999}})
+    with pytest.raises(UicError, match=r"b \(0\.0104\)"):
+        check_same_work({"a": {"cosine_least": 1.0}, "b": {"cosine_least": 0.0104}})
+
+
+@pytest.mark.parametrize("peer", ["onnxruntime", "openvino"])
+def test_exported_graphs_give_the_vectors_of_one_text_at_a_time(peer, texts):
+    for module in ("onnxscript", peer):
+        pytest.importorskip(module, reason="the peers have an environment of their own")
+    model = find_model("minilm")
+    found = peers.exported_graphs(model, 1, [peer])[peer](texts)
+    assert fidelity(found, peers.one_by_one(model)(texts))["cosine_least"] > 0.99999

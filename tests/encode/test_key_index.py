@@ -32,3 +32,13 @@ def test_runs_are_few():
         index.add(keys_of(range(start, start + 50)), np.arange(50))
     assert len(index) == 5000
     assert len(index._runs) <= 8
+
+
+def test_runs_stay_small_enough_to_merge_and_still_answer(monkeypatch):
+    monkeypatch.setattr("uicgpu.encode.key_index.MOST_KEYS", 100)
+    index = KeyIndex(np.int8)
+    for start in range(0, 1000, 10):
+        index.add(keys_of(range(start, start + 10)), np.arange(10))
+    index.add(keys_of([7]), np.array([99]))
+    assert max(len(keys) for keys, _ in index._runs) <= 100
+    assert index.find(keys_of([0, 7, 999, 1000])).tolist() == [0, 99, 9, -1]

@@ -88,7 +88,7 @@ class EncodingPass:
         self._speed = speed
         self._advance = advance or (lambda _: None)
         self._warn = warn
-        self._seen = KeyIndex()
+        self._seen = KeyIndex(np.int8)
 
     @property
     def cache(self) -> VectorCache | None:

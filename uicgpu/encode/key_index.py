@@ -1,17 +1,27 @@
-"""Where is the entry of a text? Sorted runs of 16-byte keys in plain arrays: 24 bytes a text, no copy per look-up.
+"""Where is the entry of a text? Sorted runs of 16-byte keys in plain arrays, without a copy per look-up.
 
 New keys come as a run of their own; runs of similar size are merged, so there are few of them, and a million keys
-added in windows are sorted a dozen times, not sixty.
+added in windows are sorted a few times each, not sixty.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+MOST_KEYS = 2**17
+"""Runs do not grow beyond this: merging needs three times their size for a moment, and the allocator keeps it."""
+
 
 class KeyIndex:
-    """A map from keys (V16) to non-negative int64 values; of equal keys the newest wins.
+    """A map from keys (V16) to non-negative integers; of equal keys the newest wins.
+
+    Parameters
+    ----------
+    dtype
+        In which the values are kept.
 
     >>> index = KeyIndex()
     >>> key = np.frombuffer(bytes(15) + b"a", dtype="V16")
@@ -20,9 +30,10 @@ class KeyIndex:
     ([7], [-1])
     """
 
-    def __init__(self) -> None:
+    def __init__(self, dtype: type[np.signedinteger[Any]] = np.int64) -> None:
+        self._dtype = dtype
         # S16 compares like the 16 bytes do: all keys have the same length, so dropped zeros at the end change nothing
-        self._runs: list[tuple[NDArray[np.bytes_], NDArray[np.int64]]] = []
+        self._runs: list[tuple[NDArray[np.bytes_], NDArray[Any]]] = []
 
     def __len__(self) -> int:
         return sum(len(keys) for keys, _ in self._runs)
@@ -31,8 +42,11 @@ class KeyIndex:
         """Add keys V16 [n] with values int64 [n]."""
         if not len(keys):
             return
-        self._runs.append(_newest(np.ascontiguousarray(keys).view("S16"), np.asarray(values, dtype=np.int64)))
-        while len(self._runs) > 1 and len(self._runs[-2][0]) <= 2 * len(self._runs[-1][0]):
+        self._runs.append(_newest(np.ascontiguousarray(keys).view("S16"), np.asarray(values, dtype=self._dtype)))
+        while len(self._runs) > 1:
+            older, newer = len(self._runs[-2][0]), len(self._runs[-1][0])
+            if older > 2 * newer or older + newer > MOST_KEYS:
+                break
             (new_keys, new_values), (old_keys, old_values) = self._runs.pop(), self._runs.pop()
             merged = np.concatenate([old_keys, new_keys]), np.concatenate([old_values, new_values])
             self._runs.append(_newest(*merged))
@@ -51,7 +65,7 @@ class KeyIndex:
         return found
 
 
-def _newest(keys: NDArray[np.bytes_], values: NDArray[np.int64]) -> tuple[NDArray[np.bytes_], NDArray[np.int64]]:
+def _newest(keys: NDArray[np.bytes_], values: NDArray[Any]) -> tuple[NDArray[np.bytes_], NDArray[Any]]:
     """Sort by key; of equal keys keep the last."""
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
