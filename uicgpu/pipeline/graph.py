@@ -98,11 +98,10 @@ def _encode(context: StageContext) -> dict[str, Any]:
     if trained is not None:
         settings = settings.model_copy(update={"model": str(trained)})
     texts = pl.read_parquet(folder.file(Artefact.ITEMS), columns=[Column.TEXT])[Column.TEXT].to_list()
-    vectors, facts = encode_texts(texts, settings, context.backend, context.progress)
+    facts = encode_file(texts, folder.file(Artefact.ITEM_VECTORS), settings, context.backend, context.progress)
     if trained is not None:  # what the encoder is, not where it lies: facts are free of paths
         told = context.facts(StageName.TRAIN)
         facts |= {"model": f"{told['base']} after behaviour", "message": told["reason"]}
-    write_array(folder.file(Artefact.ITEM_VECTORS), vectors)
     # Cache hits differ between two runs that give the same vectors: they may not enter the keys of later stages.
     return {name: value for name, value in facts.items() if name != "cache_hits"}
 
@@ -117,6 +116,18 @@ def encode_texts(
     with progress.task("encode", total=len(texts), unit="texts") as advance:
         vectors = encoder.encode(texts, advance=advance)
     return vectors, encoder.facts
+
+
+def encode_file(
+    texts: list[str], out_file: Path, settings: Settings, backend: Backend, progress: Progress
+) -> dict[str, Any]:
+    """Like :func:`encode_texts`, straight into a ``.npy`` file; memory does not grow with the number of texts."""
+    from uicgpu.encode import Encoder
+
+    encoder = Encoder.from_settings(settings, device=backend.device, say=progress.say)
+    with progress.task("encode", total=len(texts), unit="texts") as advance:
+        encoder.encode_to(out_file, texts, advance)
+    return encoder.facts
 
 
 def _encoder_fingerprint(settings: Settings) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from uicgpu.backends import choose_backend
 from uicgpu.errors import InputError
-from uicgpu.pipeline.graph import encode_texts
+from uicgpu.pipeline.graph import encode_file
 from uicgpu.runs.folder import write_array, write_json, write_parquet
 from uicgpu.runs.progress import Progress
 from uicgpu.settings import Settings
@@ -32,16 +32,15 @@ def encode_items(settings: Settings, out_file: Path, progress: Progress) -> dict
     no_events = pl.DataFrame(schema={Column.ITEM: pl.String, Column.TEXT: pl.String, Column.CATEGORY: pl.String})
     items = read_items(settings, no_events, progress.say).items
     texts = items[Column.TEXT].to_list()
-    vectors, facts = encode_texts(texts, settings, backend, progress)
+    facts = encode_file(texts, out_file, settings, backend, progress)
     ids_file = out_file.with_suffix(".ids.parquet")
-    write_array(out_file, vectors)
     write_parquet(
         ids_file,
         items.select(Column.ROW, Column.ITEM, pl.col(Column.TEXT).str.len_chars().alias("characters")),
     )
     return {
         "items": items.height,
-        "dimensions": int(vectors.shape[1]),
+        "dimensions": facts["dim"],
         **facts,
         "vectors": str(out_file.resolve()),
         "ids": str(ids_file.resolve()),
