@@ -195,6 +195,8 @@ def _facts(profile: Mapping[str, Any], words: Words) -> list[dict[str, str]]:
                 "about": words("fact.trend.about", interval=interval),
             }
         )
+    # For KMeans the confidence *is* the simplified silhouette; the same figure twice would read as a mistake.
+    doubled = numbers.figure(profile.get("confidence"), 2) == numbers.figure(profile.get("silhouette"), 2)
     facts += [
         {
             "label": words(f"fact.{name}"),
@@ -203,7 +205,7 @@ def _facts(profile: Mapping[str, Any], words: Words) -> list[dict[str, str]]:
             "about": words(f"fact.{name}.about"),
         }
         for name in ("confidence", "silhouette", "stability")
-        if profile.get(name) is not None
+        if profile.get(name) is not None and not (doubled and name == "silhouette")
     ]
     return facts
 

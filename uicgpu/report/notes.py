@@ -26,26 +26,34 @@ _KNOWN: Final = tuple(
             r"text serve the rest",
             "note.ease_head",
         ),
+        ("ranker and blend together served held-back validation users best", "note.ranker_mix"),
+        ("the ranker alone served held-back validation users best", "note.ranker_alone"),
+        (rf"no ranker: {_NUMBER} validation users chose a candidate, {_NUMBER} are needed", "note.ranker_few"),
+        ("no ranker: it did not help validation users whom it was not trained on", "note.ranker_off"),
+        (r"features that were off under this split or with these data: (.+)", "note.features_off"),
+        ("no ablation: the users form a single cluster or have no interest vectors", "note.no_ablation"),
         (rf"{_NUMBER} of {_NUMBER} names come from the language model (.+), the others from the terms", "note.names"),
     )
 )
-_TOLD_ELSEWHERE: Final = re.compile(r"\d+ small clusters with \d+ users are published ")
-"""The clusters section says this in its own words."""
+_TOLD_ELSEWHERE: Final = re.compile(
+    r"\d+ small clusters with \d+ users are published |ablation: validation gave no weight "
+)
+"""The sections on clusters and on whether they are real say these in their own words."""
 
 
 def tell_note(note: str, words: Words) -> str | None:
     """A note in the page's language; None for one that another section tells.
 
     >>> tell_note("ease: penalty 100 is at the edge of the values tried (100 to 1000)", Words("zh"))
-    'EASE：penalty 取 100，已到所试范围（100 至 1000）的边界'
+    'EASE：penalty 取 100，已到所试范围（100 至 1000）的边界。'
     """
     if _TOLD_ELSEWHERE.match(note):
         return None
     for pattern, key in _KNOWN:
         match = pattern.fullmatch(note)
         if match:
-            first, *rest = match.groups()
+            figures = list(match.groups())
             if key == "note.edge":
-                first = words.named("method", first)
-            return words(key, **dict(zip("abcde", (first, *rest), strict=False)))
+                figures[0] = words.named("method", figures[0])
+            return words(key, **dict(zip("abcde", figures, strict=False)))
     return note
