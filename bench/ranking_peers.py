@@ -42,7 +42,9 @@ def rectools_metrics(
     for k in (10, 20):
         metrics[f"ndcg@{k}"] = theirs.NDCG(k=k, divide_by_achievable=True)
         metrics[f"recall@{k}"] = theirs.Recall(k=k)
-    metrics |= {"precision@10": theirs.Precision(k=10), "hit_rate@10": theirs.HitRate(k=10), "mrr@10": theirs.MRR(k=10)}
+        metrics[f"precision@{k}"] = theirs.Precision(k=k)
+        metrics[f"hit_rate@{k}"] = theirs.HitRate(k=k)
+        metrics[f"mrr@{k}"] = theirs.MRR(k=k)
 
     def run() -> dict[str, float]:
         return {name: float(value) for name, value in theirs.calc_metrics(metrics, given, truth).items()}
@@ -60,7 +62,9 @@ def lenskit_metrics(
     item_list, theirs = import_module("lenskit.data").ItemList, import_module("lenskit.metrics")
     given = [item_list(item_ids=row[row >= 0], ordered=True) for row in lists]
     truth = [item_list(item_ids=items[start:stop]) for start, stop in pairwise(offsets)]
-    metrics = {"mrr@10": theirs.RecipRank(n=10), "hit_rate@10": theirs.Hit(n=10)}
+    metrics: dict[str, Any] = {}
+    for k in (10, 20):
+        metrics |= {f"mrr@{k}": theirs.RecipRank(n=k), f"hit_rate@{k}": theirs.Hit(n=k)}
 
     def run() -> dict[str, float]:
         told: dict[str, list[float]] = {name: [] for name in metrics}

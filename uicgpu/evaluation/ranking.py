@@ -21,19 +21,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from uicgpu.evaluation.hits import KINDS, mark_hits, measure
 from uicgpu.events.interactions import EventTable, Interactions, aggregate
 
-METRICS: Final = (
-    "ndcg@10",
-    "ndcg@20",
-    "recall@10",
-    "recall@20",
-    "precision@10",
-    "hit_rate@10",
-    "mrr@10",
-    "map@10",
-)
-LONGEST_LIST: Final = 20
+CUTS: Final = (10, 20)
+METRICS: Final = tuple(f"{kind}@{k}" for k in CUTS for kind in KINDS)
+LONGEST_LIST: Final = max(CUTS)
+_CUTS: Final = np.array(CUTS, np.int64)
 
 
 @dataclass(frozen=True)
@@ -113,20 +107,12 @@ def hits_of(lists: NDArray[np.int32], truth: Truth) -> NDArray[np.bool_]:
     lists
         int32 [users, K], best first, -1 for "no item"; row r belongs to ``truth.users[r]``.
     """
-    width = np.int64(max(int(lists.max(initial=0)), int(truth.items.max(initial=0))) + 1)
-    rows = np.arange(len(truth), dtype=np.int64)
-    wanted = np.repeat(rows, truth.sizes) * width + truth.items
-    given = rows[:, None] * width + lists
-    # Both sorted by row, then item: a search instead of a users x items table.
-    place = np.searchsorted(wanted, given)
-    found = np.zeros(lists.shape, np.bool_)
-    inside = (place < wanted.size) & (lists >= 0)
-    found[inside] = wanted[place[inside]] == given[inside]
+    found: NDArray[np.bool_] = mark_hits(lists, truth.offsets, truth.items)
     return found
 
 
 def ranking_metrics(hits: NDArray[np.bool_], sizes: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-    """Compute :data:`METRICS` per user.
+    """Compute :data:`METRICS` per user, all of them in one pass over the hits.
 
     Parameters
     ----------
@@ -135,53 +121,25 @@ def ranking_metrics(hits: NDArray[np.bool_], sizes: NDArray[np.int64]) -> dict[s
     sizes
         int64 [users], held-out items per user, at least 1.
     """
-    return {
-        name: _METRIC[name.split("@")[0]](hits[:, : int(name.split("@")[1])], sizes, int(name.split("@")[1]))
-        for name in METRICS
-    }
-
-
-def precision(hits: NDArray[np.bool_], sizes: NDArray[np.int64], k: int) -> NDArray[np.float64]:
-    """Hits / K."""
-    return np.asarray(hits.sum(axis=1) / float(k), np.float64)
-
-
-def recall(hits: NDArray[np.bool_], sizes: NDArray[np.int64], k: int) -> NDArray[np.float64]:
-    """Hits / number of held-out items."""
-    return np.asarray(hits.sum(axis=1) / sizes, np.float64)
-
-
-def hit_rate(hits: NDArray[np.bool_], sizes: NDArray[np.int64], k: int) -> NDArray[np.float64]:
-    """1 if there is a hit."""
-    return np.asarray(hits.any(axis=1), np.float64)
-
-
-def reciprocal_rank(hits: NDArray[np.bool_], sizes: NDArray[np.int64], k: int) -> NDArray[np.float64]:
-    """1 / rank of the first hit."""
-    if hits.shape[1] == 0:
-        return np.zeros(hits.shape[0])
-    return np.where(hits.any(axis=1), 1.0 / (hits.argmax(axis=1) + 1.0), 0.0)
+    found: NDArray[np.float64] = measure(hits, sizes, _CUTS, _discounts(LONGEST_LIST))
+    return {f"{name}@{k}": found[row, column] for column, k in enumerate(CUTS) for row, name in enumerate(KINDS)}
 
 
 def ndcg(hits: NDArray[np.bool_], sizes: NDArray[np.int64], k: int) -> NDArray[np.float64]:
-    """Discounted gain over the best that min(K, held-out items) allows."""
-    discount = 1.0 / np.log2(np.arange(k) + 2.0)
-    ideal = np.cumsum(discount)[np.minimum(sizes, k) - 1]
-    # Element-wise product and sum, not a matrix product: a user's value must not depend on the other rows.
-    return np.asarray((hits * discount[: hits.shape[1]]).sum(axis=1) / ideal, np.float64)
+    """Discounted gain over the best that min(K, held-out items) allows, float64 [users]."""
+    return _alone("ndcg", hits, sizes, k)
 
 
-def average_precision(hits: NDArray[np.bool_], sizes: NDArray[np.int64], k: int) -> NDArray[np.float64]:
-    """Mean precision at the hits, over min(K, held-out items)."""
-    precisions = hits.cumsum(axis=1) / np.arange(1.0, hits.shape[1] + 1.0)
-    return np.asarray((hits * precisions).sum(axis=1) / np.minimum(sizes, k), np.float64)
+def hit_rate(hits: NDArray[np.bool_], sizes: NDArray[np.int64], k: int) -> NDArray[np.float64]:
+    """1 if there is a hit, float64 [users]."""
+    return _alone("hit_rate", hits, sizes, k)
 
 
-_METRIC: Final = {
-    "precision": precision,
-    "recall": recall,
-    "hit_rate": hit_rate,
-    "mrr": reciprocal_rank,
-    "ndcg": ndcg,
-    "map": average_precision,
-}
+def _alone(name: str, hits: NDArray[np.bool_], sizes: NDArray[np.int64], k: int) -> NDArray[np.float64]:
+    found = measure(hits, sizes, np.array([k], np.int64), _discounts(k))
+    return np.asarray(found[KINDS.index(name), 0], np.float64)
+
+
+def _discounts(k: int) -> NDArray[np.float64]:
+    """1 / log2(rank + 1) of ranks 1 to K."""
+    return np.asarray(1.0 / np.log2(np.arange(k) + 2.0), np.float64)
