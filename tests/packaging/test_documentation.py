@@ -8,7 +8,9 @@ from pathlib import Path
 import click
 import pytest
 
-PAGES = ("README.md", "README.zh-CN.md", "CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md")
+ROOT = Path(__file__).parents[2]
+DOCS = sorted(page.relative_to(ROOT).as_posix() for page in (ROOT / "docs").glob("*.md"))
+PAGES = ("README.md", "README.zh-CN.md", "CONTRIBUTING.md", "SECURITY.md", *DOCS)
 
 
 def code_of(page: Path) -> str:
@@ -42,7 +44,7 @@ def commands() -> dict[str, set[str]]:
 
 def test_commands_in_the_page_exist(page: Path, commands: dict[str, set[str]]) -> None:
     wrong = []
-    code = re.sub(r"^import uicgpu as \w+$|\\\n", " ", code_of(page), flags=re.MULTILINE)
+    code = re.sub(r"import uicgpu as \w+|\\\n", " ", code_of(page), flags=re.MULTILINE)
     for name, rest in re.findall(r"(?:^|[\s/$])uicgpu ([a-z][a-z-]*)([^\n|#>]*)", code, flags=re.MULTILINE):
         if name not in commands:
             wrong.append(f"uicgpu {name}")
@@ -88,3 +90,37 @@ def test_changelog_names_the_version(root: Path) -> None:
     from uicgpu.version import __version__
 
     assert f"## [{__version__}]" in (root / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def table_rows(page: Path, heading: str) -> list[list[str]]:
+    """Cells of the table whose first heading is ``heading``."""
+    after = page.read_text(encoding="utf-8").split(f"| {heading} |", 1)[1]
+    rows = after.split("\n\n", 1)[0].splitlines()[2:]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+def test_every_page_is_linked_from_the_readmes(root: Path) -> None:
+    for name in ("README.md", "README.zh-CN.md"):
+        text = (root / name).read_text(encoding="utf-8")
+        pages = [page.relative_to(root).as_posix() for page in (root / "docs").glob("*.md")]
+        assert [page for page in pages if f"({page})" not in text] == []
+
+
+def test_the_architecture_tells_the_stages_as_they_are(root: Path) -> None:
+    from uicgpu.pipeline.graph import STAGES
+
+    told = {
+        row[0]: (set(row[1].split("; ")[0].split(", ")), set(re.findall(r"`([^`]+)`", row[2])))
+        for row in table_rows(root / "docs/architecture.md", "stage")
+    }
+    real = {
+        str(stage.name): ({str(need) for need in stage.needs} or {"event files"}, {str(out) for out in stage.outputs})
+        for stage in STAGES
+    }
+    assert told == real
+
+
+def test_the_architecture_names_every_room(root: Path) -> None:
+    told = {re.findall(r"`([^`]+)`", row[0])[0] for row in table_rows(root / "docs/architecture.md", "room")}
+    rooms = {f"uicgpu/{path.parent.name}" for path in (root / "uicgpu").glob("*/__init__.py")}
+    assert rooms - {"uicgpu/kernels", "uicgpu/bench"} == {name for name in told if name.count("/") and "." not in name}
