@@ -67,6 +67,18 @@ def test_the_ranking_map_survives_the_folder(written, tuned):
     assert (written / "ranking" / "model.safetensors").stat().st_ino == (written / "model.safetensors").stat().st_ino
 
 
+def test_a_ranking_map_cannot_lead_out_of_its_folder(written):
+    modules = written / "ranking" / "modules.json"
+    entries = json.loads(modules.read_text())
+    entries[-2]["path"] = "../../../elsewhere"
+    modules.write_text(json.dumps(entries))
+    with pytest.raises(InputError, match="leads out"):
+        read_ranking_map(written)
+    modules.write_text('["no module"]')
+    with pytest.raises(InputError, match="not a list of modules"):
+        read_ranking_map(written)
+
+
 def test_transformers_reads_the_folder(written, tuned):
     import transformers
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from uicgpu.encode.batches import clean_text
+from uicgpu.encode.texts import clean_text
 from uicgpu.errors import InputError
 from uicgpu.events.interactions import EventTable
 from uicgpu.randomness import generator

@@ -6,7 +6,6 @@ Dense modules and shares the weights by hard links, so it costs no disk space wh
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -16,7 +15,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from uicgpu.encode.folders import Model, read_json
+from uicgpu.encode.folders import Model
+from uicgpu.encode.json_files import contained, parse_json, read_json
 from uicgpu.errors import InputError, SettingsError, UicError
 from uicgpu.finetune.model_card import model_card
 from uicgpu.finetune.ranking_map import Affine, RankingMap
@@ -149,21 +149,24 @@ def read_ranking_map(folder: Path) -> RankingMap:
     from safetensors.numpy import load_file
 
     maps = []
-    for entry in json.loads((root / "modules.json").read_text(encoding="utf-8")):
-        path = str(entry["path"])
-        if not str(entry["type"]).endswith(".Dense") or Path(path).name != path:
+    modules = parse_json(root / "modules.json")
+    if not isinstance(modules, list) or not all(isinstance(entry, dict) for entry in modules):
+        raise InputError("the ranking map's modules.json is not a list of modules", where=str(root))
+    for entry in modules:
+        if not str(entry.get("type")).endswith(".Dense"):
             continue
+        path = contained(root, str(entry.get("path")))
         try:
-            tensors = load_file(root / path / WEIGHTS)
+            tensors = load_file(path / WEIGHTS)
             affine = Affine(tensors["linear.weight"], tensors["linear.bias"])
         except (OSError, KeyError, SafetensorError) as error:
-            raise InputError(f"the ranking map is damaged: {error}", where=str(root / path)) from error
+            raise InputError(f"the ranking map is damaged: {error}", where=str(path)) from error
         if (
             affine.weight.ndim != 2
             or affine.weight.shape[0] != affine.bias.size
             or not np.isfinite(affine.weight).all()
         ):
-            raise InputError(f"the ranking map has impossible shapes: {affine.weight.shape}", where=str(root / path))
+            raise InputError(f"the ranking map has impossible shapes: {affine.weight.shape}", where=str(path))
         maps.append(affine)
     return RankingMap(tuple(maps))
 
