@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from uicgpu.events.interactions import NO_TIME
 from uicgpu.finetune.behaviour import History
 from uicgpu.randomness import generator
 
 DEPTH: Final = 10
 LAST: Final = 20
-"""Texts of the history that make the query: the latest."""
+"""Texts of the history that make the query: the latest; all of them where behaviour has no times."""
 LEAST_HISTORY: Final = 3
 MOST_USERS: Final = 5000
 MOST_CANDIDATES: Final = 5000
@@ -76,7 +77,8 @@ def cold_task(past: History, everything: History, cold: NDArray[np.bool_], seed:
     fit = np.flatnonzero((past.lengths >= LEAST_HISTORY) & (np.diff(truth.indptr) > 0))
     users = np.sort(random.choice(fit, MOST_USERS, replace=False)) if fit.size > MOST_USERS else fit
     ends = past.offsets[users + 1]
-    counts = np.minimum(past.lengths[users], LAST)
+    timed = bool((past.times != NO_TIME).any())
+    counts = np.minimum(past.lengths[users], LAST) if timed else past.lengths[users]
     take = np.repeat(ends - counts, counts) + _counting(counts)
     queries = sparse.csr_array(
         (np.repeat(1 / np.maximum(counts, 1), counts), past.texts[take], np.concatenate([[0], np.cumsum(counts)])),
