@@ -7,76 +7,26 @@ the texts is held out with all behaviour and never seen by training or gate; eve
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
-import tempfile
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uicgpu.backends import choose_backend
+from uicgpu.bench.train_guards import group_figures, own_stability
+from uicgpu.bench.train_sets import ENCODERS, SETS, STEPS, Lines, load
 from uicgpu.encode.encoder import Encoder
-from uicgpu.events.clean import clean_events
-from uicgpu.events.interactions import EventTable, load_events
 from uicgpu.finetune.behaviour import Texts, build_history, distinct, hold_out_texts
 from uicgpu.finetune.gate import ColdTask, cold_ndcg, cold_task, paired_gain
 from uicgpu.finetune.network import TrainableEncoder
 from uicgpu.finetune.recipe import recipe_of
 from uicgpu.finetune.train import FineTuned, fine_tune, prepare
-from uicgpu.items.read import read_items
 from uicgpu.runs.folder import write_json
-from uicgpu.settings import Settings
-from uicgpu.vocabulary import Column
 
 COLD_SHARE: Final = 0.2
 RESULTS: Final = Path(__file__).parent / "results" / "train.json"
-SETS: Final[dict[str, dict[str, Any]]] = {
-    "films": {
-        "events": ("movielens-latest-small/ratings.csv",),
-        "items": ("movielens-latest-small/movies.csv",),
-        "min_value": 3.5,
-    },
-    "retail": {
-        "events": ("online-retail-II-2009-2010/online_retail_II_2009_2010.parquet",),
-        "item_pattern": "^[0-9]{5}",
-    },
-}
-STEPS: Final = {"films": 80, "retail": 120}
-GROUPS: Final = "amazon2023-30x23"
-
-
-class Lines:
-    """Prints every line; no bars."""
-
-    @contextmanager
-    def task(self, description: str, total: int | None, unit: str) -> Any:
-        """Show nothing of a task."""
-        yield lambda count: None
-
-    def say(self, message: str) -> None:
-        """Print one line."""
-        print(message, flush=True)
-
-
-def load(name: str, data: Path) -> tuple[EventTable, list[str]]:
-    """Read a set the way a run does."""
-    paths: dict[str, Any] = {
-        key: tuple(str(data / path) for path in SETS[name][key]) for key in ("events", "items") if key in SETS[name]
-    }
-    given: dict[str, Any] = {**SETS[name], **paths, "threads": 1}
-    settings = Settings(**given)
-    with tempfile.TemporaryDirectory() as scratch:
-        cleaned = clean_events(settings, choose_backend("cpu", 1, 2**32), Path(scratch) / "events", print)
-    column = cleaned.facts["columns"]["item"]
-    items = read_items(settings, cleaned.event_items, print, event_item_column=column).items
-    table = load_events(
-        cleaned.events, n_users=cleaned.facts["users"], n_items=items.height, kind_names=tuple(cleaned.kind_names)
-    )
-    return table, items[Column.TEXT].to_list()
 
 
 def cold_figures(tuned: FineTuned, task: ColdTask, popularity: NDArray[np.int64]) -> dict[str, Any]:
@@ -110,34 +60,6 @@ def cold_figures(tuned: FineTuned, task: ColdTask, popularity: NDArray[np.int64]
             "on_half_whitened": paired_gain(mine, half, 0).describe(),
         }
     return {"users": int(task.users.size), "cold_texts": int(task.candidates.size), "arms": table, "thirds": thirds}
-
-
-def group_figures(data: Path, encoders: dict[str, Any]) -> dict[str, Any]:
-    """NMI of k-means clusters of user vectors with 23 known groups, five seeds: a retention test, out of domain."""
-    from sklearn.cluster import KMeans
-    from sklearn.metrics import normalized_mutual_info_score as nmi
-
-    rows = [
-        json.loads(line)
-        for name in ("training", "validation", "test")
-        for line in (data / GROUPS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
-    rows = [row for row in rows if row["category"] != "Baby_Products"]
-    titles = [[str((event.get("product") or {}).get("title") or "") for event in row["history"]] for row in rows]
-    flat = distinct([title for history in titles for title in history])
-    truth = [row["category"] for row in rows]
-    place = np.cumsum([0] + [len(history) for history in titles])
-    figures = {}
-    for name, encode in encoders.items():
-        vectors = encode(flat.texts).astype(np.float64)
-        vectors -= vectors.mean(axis=0)
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        padded = np.concatenate([vectors, np.zeros((1, vectors.shape[1]))])  # code -1: no title
-        users = np.stack([padded[flat.codes[a:b]].mean(axis=0) for a, b in itertools.pairwise(place)])
-        users /= np.maximum(np.linalg.norm(users, axis=1, keepdims=True), 1e-12)
-        found = [nmi(truth, KMeans(23, n_init=4, random_state=seed).fit_predict(users)) for seed in range(5)]
-        figures[name] = {"nmi": round(float(np.mean(found)), 4), "sd": round(float(np.std(found)), 4)}
-    return figures
 
 
 def throughput(texts: list[str], model: Encoder, rounds: int = 3, steps: int = 3, batch: int = 64) -> dict[str, Any]:
@@ -198,7 +120,7 @@ def run_set(name: str, data: Path, recipe: str, steps: int, checkpoints: Path | 
     everything = build_history(events, found)
     cold = hold_out_texts(everything, COLD_SHARE, 0, "bench-cold")
     known = events.take(~cold[np.maximum(found.codes[events.items], 0)])
-    encoder = Encoder("minilm", device="cpu", threads=1, cache="default")
+    encoder = Encoder(ENCODERS.get(name, "minilm"), device="cpu", threads=1, cache="default")
     settings = recipe_of(recipe, "bert", steps=steps)
     prepared = prepare(known, texts, settings, 0)
     folder = checkpoints / f"ck-{name}-{recipe}" if checkpoints is not None else None
@@ -219,6 +141,8 @@ def run_set(name: str, data: Path, recipe: str, steps: int, checkpoints: Path | 
     }
     if groups and tuned.states:
         result["groups"] = group_figures(data, encoders_of(tuned, encoder))
+        plain = {key or "frozen": vectors for key, vectors in tuned.vectors.items()}
+        result["own_clusters"] = own_stability(plain, prepared.past)
     return result
 
 
