@@ -100,11 +100,12 @@ def _score_of(arm, history):
     return wide @ arm.prior.toarray() - wide * arm.scale / diagonal
 
 
-def test_similar_texts_leave_out_the_item_itself_and_what_has_no_event(world):
+def test_similar_texts_leave_out_the_item_itself_and_name_none_without_events(world):
     events = world.events([0, 0, 0, 1], [0, 1, 2, 2], n_items=5)
     vectors = np.array([[1, 0, 0], [0, 1, 0], [0, 0.9, 0.1], [0, 1, 0], [0, 0, 0]], np.float32)
     part = world.part(events, vectors)
     near, cosines = part.similar_texts(2)
-    assert (near[[3, 4]] == -1).all() and not {3, 4} & set(near.ravel().tolist())
+    assert (near[4] == -1).all() and not {3, 4} & set(near.ravel().tolist())
+    assert near[3, 0] == 1 and near[3, 1] == 2, "an item without events has neighbours, equal text first"
     assert near[1, 0] == 2 and near[2, 0] == 1 and cosines[1, 0] > 0.5
     assert part.similar_texts(1)[0].tolist() == near[:, :1].tolist()

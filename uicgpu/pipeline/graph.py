@@ -478,7 +478,7 @@ STAGES: tuple[Stage, ...] = (
             "seed",
             "memory",
         ),
-        version=2,
+        version=3,
     ),
     Stage(
         StageName.RECOMMEND,
@@ -486,7 +486,7 @@ STAGES: tuple[Stage, ...] = (
         outputs=(Artefact.RECOMMENDATIONS,),
         needs=(StageName.CLEAN, StageName.ITEMS, StageName.TRAIN, StageName.ENCODE, StageName.EVALUATE),
         settings=("half_life", "top", "allow_repeat", "seed", "memory"),
-        version=2,
+        version=3,
     ),
     Stage(
         StageName.METRICS,

@@ -25,6 +25,7 @@ from uicgpu.recommend.popularity import Popularity, RecentPopularity
 from uicgpu.recommend.repeat import RepeatItems
 from uicgpu.recommend.sequential import SequentialItems
 from uicgpu.recommend.text import TextSimilarity
+from uicgpu.recommend.text_closest import ClosestTexts
 
 
 class Arm(Protocol):
@@ -54,6 +55,7 @@ METHODS: Final = (
     "ease_text",
     "ease_text_recent",
     "text",
+    "text_closest",
     "repeat",
 )
 """Arms in the order in which they are fitted, added up and shown."""
@@ -105,6 +107,7 @@ _QUICK: Final[Mapping[str, Grid]] = {
     "ease_text": _cross(strength=(0.03, 0.1, 0.3), neighbours=(20, 50)),
     "ease_text_recent": _cross(strength=(0.03, 0.1, 0.3), neighbours=(20, 50)),
     "text": ({},),
+    "text_closest": _cross(closest=(1, 3, 5), neighbours=(30, 100)),
     "repeat": _cross(half_life=(7.0, 14.0, 30.0, 90.0, 365.0, 3650.0)),
 }
 _FULL: Final[Mapping[str, Grid]] = {
@@ -123,6 +126,7 @@ _FULL: Final[Mapping[str, Grid]] = {
     "ease_text": _cross(strength=(0.03, 0.1, 0.2, 0.4), neighbours=(20, 50, 150)),
     "ease_text_recent": _cross(strength=(0.05, 0.15, 0.3), neighbours=(20, 80), stretch=(1.0, 2.0)),
     "text": ({},),
+    "text_closest": _cross(closest=(1, 2, 3, 5), neighbours=(30, 60, 100)),
     "repeat": _cross(half_life=(3.0, 7.0, 14.0, 21.0, 30.0, 45.0, 60.0, 90.0, 180.0, 365.0, 1000.0, 3650.0)),
 }
 
@@ -139,6 +143,7 @@ DEFAULT_SETTINGS: Final[Mapping[str, ArmSettings]] = {
     "ease_text": {"strength": 0.1, "neighbours": 50},
     "ease_text_recent": {"strength": 0.05, "neighbours": 80, "unit": "event", "half_life": 20.0},
     "text": {},
+    "text_closest": {"closest": 3, "neighbours": 100},
     "repeat": {"half_life": 90.0},
 }
 """Settings without an evaluation to learn them from."""
@@ -173,7 +178,7 @@ def grid(name: str, level: str, chosen: Mapping[str, ArmSettings]) -> Grid:
 
 
 _TIMED: Final = frozenset({"recent_popularity", "sequential", "ease_recent", "ease_text_recent"})
-_TEXTUAL: Final = frozenset({"user_neighbours", "ease_text", "ease_text_recent", "text"})
+_TEXTUAL: Final = frozenset({"user_neighbours", "ease_text", "ease_text_recent", "text", "text_closest"})
 _ON_EASE: Final = frozenset({"ease_recent", "ease_text", "ease_text_recent"})
 _NOT_IN_BLEND: Final[Mapping[str, frozenset[str]]] = {
     "time": frozenset(),
@@ -253,6 +258,7 @@ def fit_arm(
         "ease_text_recent": lambda **given: RecentTextEase(_ease_of(fitted, part), **given).fit(part),
         "repeat": lambda **given: RepeatItems(**given).fit(part),
         "text": lambda: TextSimilarity().fit(part),
+        "text_closest": lambda **given: ClosestTexts(**given).fit(part),
     }
     if name not in makers:
         raise SettingsError(f"unknown arm {name!r}", where="recommend", fix=f"use one of {', '.join(METHODS)}")

@@ -110,26 +110,38 @@ class TrainingPart:
     def similar_texts(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """For each item the other items with events whose texts are closest: int64 items and float32 cosines.
 
-        Both [items, number]; the closest first, ties by lower item, -1 where there is none. Items without events or
-        without a text have none and are nobody's. The widest table asked for so far is kept.
+        Both [items, number]; the closest first, ties by lower item, -1 where there is none. Items without events have
+        such neighbours too but are nobody's; items without a text have none. The widest table asked for so far is kept.
         """
         number = max(1, number)
         if self._similar is None or self._similar[0].shape[1] < number:
             near = np.full((self.events.n_items, number), -1, np.int64)
             cosines = np.zeros((self.events.n_items, number), np.float32)
-            rows = np.flatnonzero(self.known & self.has_text)
-            if rows.size > 1:
+            rows, asked = np.flatnonzero(self.known & self.has_text), np.flatnonzero(self.has_text)
+            if rows.size:
                 points = np.ascontiguousarray(self.directions[rows])
-                scores, found = self.backend.top_k(points, points, min(number + 1, rows.size))
+                queries = points if rows.size == asked.size else np.ascontiguousarray(self.directions[asked])
+                scores, found = self.backend.top_k(queries, points, min(number + 1, rows.size))
+                items = np.where(found >= 0, rows[np.maximum(found, 0)], -1)
                 # The item itself is among them, unless more than `number` texts are equal: then the last one goes.
-                other = (found >= 0) & (found != np.arange(rows.size)[:, None])
+                other = (items >= 0) & (items != asked[:, None])
                 other &= other.cumsum(axis=1) <= number
                 row, column = np.nonzero(other)
                 place = other.cumsum(axis=1)[row, column] - 1
-                near[rows[row], place] = rows[found[row, column]]
-                cosines[rows[row], place] = scores[row, column]
+                near[asked[row], place] = items[row, column]
+                cosines[asked[row], place] = scores[row, column]
             self._similar = (near, cosines)
         return self._similar[0][:, :number], self._similar[1][:, :number]
+
+    def closest_texts(self, number: int) -> sparse.csr_array:
+        """The same as a table of positive cosines: float32 [items, items], row = neighbour, column = item."""
+        near, cosines = self.similar_texts(number)
+        kept = (near >= 0) & (cosines > 0)
+        columns = np.repeat(np.arange(self.events.n_items), kept.sum(axis=1))
+        size = (self.events.n_items, self.events.n_items)
+        table = sparse.coo_array((cosines[kept], (near[kept], columns)), shape=size).tocsr()
+        table.sort_indices()
+        return table
 
     @cached_property
     def steps_back(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -21,11 +21,21 @@ from uicgpu.recommend.item_item import ItemItem
 from uicgpu.recommend.neighbours import UserNeighbours
 from uicgpu.recommend.sequential import SequentialItems
 from uicgpu.recommend.text import TextSimilarity
+from uicgpu.recommend.text_closest import ClosestTexts
 
 LONGEST_QUOTE: Final = 60
 """Characters of an item's text in a reason."""
 NAMED_ITEMS: Final = 2
-_BY_HISTORY: Final = (ItemItem, SequentialItems, Ease, RecentEase, TextEase, TextSimilarity, ImplicitFactors)
+_BY_HISTORY: Final = (
+    ItemItem,
+    SequentialItems,
+    Ease,
+    RecentEase,
+    TextEase,
+    TextSimilarity,
+    ClosestTexts,
+    ImplicitFactors,
+)
 """Arms whose score is a sum over the user's items."""
 
 POPULAR: Final[Mapping[str, str]] = {
@@ -53,9 +63,9 @@ def give_reasons(
         if isinstance(arm, UserNeighbours):
             sentences = _neighbour_reasons(arm, block, rows[own], items[own])
         elif isinstance(arm, _BY_HISTORY):
-            number = 1 if isinstance(arm, TextSimilarity) else NAMED_ITEMS
-            entries = arm.strongest(block, rows[own], items[own], number)
-            form = "its text is close to {}" if isinstance(arm, TextSimilarity) else "because of {}"
+            by_text = isinstance(arm, (TextSimilarity, ClosestTexts))
+            entries = arm.strongest(block, rows[own], items[own], 1 if by_text else NAMED_ITEMS)
+            form = "its text is close to {}" if by_text else "because of {}"
             sentences = [_named(line, block, texts, form) for line in entries]
         else:
             sentences = [POPULAR[name]] * own.size
