@@ -22,7 +22,7 @@ def quoted(gain) -> str:
     return f"{gain['gain']:+.1f} [{gain['low']:+.1f}, {gain['high']:+.1f}]"
 
 
-@pytest.mark.parametrize("name", ["films", "retail"])
+@pytest.mark.parametrize("name", ["films", "retail", "anime", "films_lora"])
 def test_the_guide_quotes_the_result_file(results, name):
     guide = (ROOT / "docs" / "fine-tuning.md").read_text(encoding="utf-8")
     for arm, figures in results[name]["arms"].items():
@@ -31,6 +31,16 @@ def test_the_guide_quotes_the_result_file(results, name):
         assert f"| {arm} | {figures['ndcg']:.4f} | {frozen} | {half} |" in guide
     for figures in results[name]["thirds"].values():
         assert f"{quoted(figures['on_frozen'])} | {quoted(figures['on_half_whitened'])} |" in guide
+
+
+def test_the_guide_quotes_the_guards(results):
+    guide = (ROOT / "docs" / "fine-tuning.md").read_text(encoding="utf-8")
+    for name in ("films", "retail", "anime", "films_lora"):
+        trained = "lora" if name == "films_lora" else "full"
+        groups, own = results[name]["groups"], results[name]["own_clusters"]
+        assert f"{groups['frozen']['nmi']:.3f} ({groups['frozen']['sd']:.3f}) → {groups[trained]['nmi']:.3f}" in guide
+        for figures in (groups["frozen"]["stability"], groups[trained]["stability"], own["frozen"], own[trained]):
+            assert f"{figures['mean']:.3f} [{figures['low']:.3f}, {figures['high']:.3f}]" in guide
 
 
 def test_no_promise_is_broken(results):
