@@ -27,7 +27,10 @@ def test_frame_without_features():
     ("frame", "message"),
     [
         (pl.DataFrame({"value": [1.0]}), "no column user_id"),
-        (pl.DataFrame({"user_id": ["a", "a"], "value": [1.0, 2.0]}), "user 'a' has more than one row"),
+        (
+            pl.DataFrame({"user_id": ["a", "a"], "value": [1.0, 2.0]}),
+            "more than one row of behaviour features\nwhere: row 2",
+        ),
         (pl.DataFrame({"user_id": ["a"], "plan": ["free"]}), "feature plan has type String"),
     ],
 )

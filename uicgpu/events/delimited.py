@@ -17,6 +17,7 @@ from typing import TextIO
 import polars as pl
 
 from uicgpu.errors import InputError
+from uicgpu.events.forms import form_of
 from uicgpu.events.plain_text import DELIMITERS, PlainText
 from uicgpu.events.staging import LONGEST_LINE, ROW_COLUMN, PartWriter, Staged, rejected_frame, speakable
 
@@ -81,7 +82,7 @@ def sniff(plain: PlainText) -> Dialect:
         raise InputError("the file is empty: only blank lines", where=plain.source, fix="give a file with a header")
     if not found:
         raise InputError(
-            f"only one column found; the first line is {speakable(first_line[:120])!r}",
+            f"only one column found; the first line looks like {form_of(first_line)!r}",
             where=f"{plain.source}, line 1",
             fix="separate columns by comma, tab, semicolon or vertical bar, and name them in the first line",
         )
@@ -90,7 +91,7 @@ def sniff(plain: PlainText) -> Dialect:
         raise InputError(f"{len(header)} columns; at most {MOST_COLUMNS} are read", where=plain.source)
     if not any(character.isalpha() for name in header for character in name):
         raise InputError(
-            f"the first line holds data, not column names: {speakable(first_line[:120])!r}",
+            f"the first line holds data, not column names: it looks like {form_of(first_line)!r}",
             where=f"{plain.source}, line 1",
             fix=f"add a first line with column names, such as user_id{found}item_id{found}rating{found}timestamp",
         )

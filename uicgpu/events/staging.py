@@ -10,6 +10,7 @@ from typing import Final
 import polars as pl
 
 from uicgpu.errors import InputError
+from uicgpu.events.forms import form_of
 from uicgpu.vocabulary import Column
 
 ROW_COLUMN: Final = "uicgpu.row"
@@ -97,7 +98,8 @@ class PartWriter:
     def refuse(self, row: int, reason: str, sample: str, line: int) -> None:
         """Record a refused line; give up when most of a long file is refused."""
         shown = f"line {line}: {sample[:SAMPLE_CHARACTERS].strip()}"
-        self.first_bad = self.first_bad or shown
+        # The error may be logged, so it tells what the line looks like; rejected.parquet is the operator's.
+        self.first_bad = self.first_bad or f"line {line}, like {form_of(sample.strip())!r}"
         self.refused.append((self.source, row, reason, speakable(shown)))
         if len(self.refused) >= BAD_LINES_BEFORE_GIVING_UP and len(self.refused) > self.source_rows / 2:
             self.check()

@@ -67,8 +67,12 @@ def feature_matrix(frame: pl.DataFrame, user_ids: Sequence[str] | None = None) -
     if Column.USER not in frame.columns:
         raise InputError(f"behaviour features have no column {Column.USER}", where=f"columns {frame.columns}")
     if frame[Column.USER].is_duplicated().any():
-        twice = frame[Column.USER].filter(frame[Column.USER].is_duplicated())[0]
-        raise InputError(f"user {twice!r} has more than one row of behaviour features", fix="keep one row per user")
+        row = int((~frame[Column.USER].is_first_distinct()).arg_true()[0])
+        raise InputError(
+            "a user has more than one row of behaviour features",
+            where=f"row {row + 1}, column {Column.USER}: the user stands in an earlier row too",
+            fix="keep one row per user",
+        )
     names = tuple(name for name in frame.columns if name != Column.USER)
     for name in names:
         if not (frame[name].dtype.is_numeric() or frame[name].dtype == pl.Boolean):

@@ -96,10 +96,10 @@ def recommend_users(
     run = open_run(path)
     known = run.users[Column.USER]
     wanted = pl.Series(Column.USER, list(users), pl.String)
-    unknown = wanted.filter(~wanted.is_in(known.implode())).to_list()
-    if unknown:
+    unknown = (~wanted.is_in(known.implode())).arg_true()
+    if len(unknown):
         raise InputError(
-            f"{len(unknown)} of {len(wanted)} users are not in this run, the first is {unknown[0]!r}",
+            f"{len(unknown)} of {len(wanted)} users are not in this run, the first is number {unknown[0] + 1}",
             where=str(run.path),
             fix="uicgpu assign RUN --events PATH places users that the run has not seen",
         )
