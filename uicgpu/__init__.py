@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from uicgpu.interests import InterestPooler
     from uicgpu.pipeline.execute import run
     from uicgpu.pipeline.finished import evaluate
+    from uicgpu.pipeline.formats import log_to_mlflow
     from uicgpu.recommend import Recommender
     from uicgpu.runs import Run, open_run
     from uicgpu.settings import Settings
@@ -35,6 +36,7 @@ _HOMES = {
     "Recommender": "uicgpu.recommend",
     "Run": "uicgpu.runs",
     "Settings": "uicgpu.settings",
+    "log_to_mlflow": "uicgpu.pipeline.formats",
     "open_run": "uicgpu.runs",
     "run": "uicgpu.pipeline.execute",
 }
@@ -51,6 +53,7 @@ __all__ = [
     "Settings",
     "__version__",
     "evaluate",
+    "log_to_mlflow",
     "open_run",
     "run",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import sys
@@ -53,8 +54,27 @@ class BERTopic:
         return self.clusters.predict(self.backend.embed(documents, verbose=False))
 
 
+class Mlflow(types.ModuleType):
+    """Takes what is logged; ``tests/report`` looks at it."""
+
+    def __init__(self):
+        super().__init__("mlflow")
+        self.calls: list[str] = []
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *_: self.calls.append(name)
+
+    @contextlib.contextmanager
+    def start_run(self):
+        yield types.SimpleNamespace(info=types.SimpleNamespace(run_id="r1"))
+
+
 @pytest.fixture
-def bertopic(monkeypatch: pytest.MonkeyPatch) -> None:
+def peers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Doubles of the packages that the page uses and the tests do not install."""
+    monkeypatch.setitem(sys.modules, "mlflow", Mlflow())
     parts: dict[str, dict[str, Any]] = {
         "bertopic": {"BERTopic": BERTopic},
         "bertopic.backend": {"BaseEmbedder": BaseEmbedder},
@@ -70,7 +90,7 @@ def test_the_page_runs_from_top_to_bottom(
     generated: Any,
     embedded_model: str,
     vector_cache: Path,
-    bertopic: None,
+    peers: None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -94,6 +114,8 @@ def test_the_page_runs_from_top_to_bottom(
     assert seen["suggested"]["rank"].to_list() == list(range(1, 11))
     assert 0 < seen["quality"]["ranking.blend.ndcg@10"] <= 1
     assert seen["frame"].startswith("<iframe srcdoc=") and '<html lang="en"' not in seen["frame"]
+    assert seen["logged"] == "r1"
+    assert sys.modules["mlflow"].calls[0] == "set_experiment" and sys.modules["mlflow"].calls[-1] == "log_artifacts"
     coffee = {"espresso", "coffee", "moka", "kettle", "milk"}
     assert all(coffee & set(text.split()) for text in seen["best"])
     assert len(set(seen["groups"])) == 4 and seen["nearest"][0] != seen["nearest"][1]

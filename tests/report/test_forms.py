@@ -98,43 +98,86 @@ def test_notes_are_told_in_the_language_of_the_page(note, told):
     assert tell_note("2 small clusters with 31 users are published as part of the nearest", Words("en")) is None
 
 
-def test_mlflow_gets_settings_figures_and_published_files(fake_run, tmp_path, monkeypatch):
-    from uicgpu.pipeline.formats import log_to_mlflow
-
-    logged = {}
+@pytest.fixture
+def mlflow(monkeypatch):
+    """A double of MLflow that keeps what it is given, within the limits of the real one."""
+    logged = {"metrics": {}, "calls": []}
 
     class Started:
         info = types.SimpleNamespace(run_id="r1")
 
         def __enter__(self):
+            logged["calls"].append("start_run")
             return self
 
         def __exit__(self, *_):
             pass
 
-    def keep(folder):
+    def keep_files(folder):
         logged["files"] = {path.name: path.read_text(encoding="utf-8") for path in Path(folder).iterdir()}
 
+    def keep_metrics(metrics):
+        assert len(metrics) <= 1000
+        assert all(re.fullmatch(r"[\w\-. /]+", name) for name in metrics)
+        assert not set(metrics) & set(logged["metrics"])
+        logged["metrics"] |= metrics
+
     stub = types.SimpleNamespace(
+        set_tracking_uri=lambda uri: logged.update(uri=uri),
         set_experiment=lambda name: logged.update(experiment=name),
         start_run=Started,
         log_params=lambda params: logged.update(params=params),
-        log_metrics=lambda metrics: logged.update(metrics=metrics),
+        log_metrics=keep_metrics,
         set_tags=lambda tags: logged.update(tags=tags),
-        log_artifacts=keep,
+        log_artifacts=keep_files,
     )
     monkeypatch.setitem(sys.modules, "mlflow", stub)
-    assert log_to_mlflow(fake_run()) == "r1"
-    assert logged["metrics"]["ranking.ease.ndcg_at_10"] == pytest.approx(0.1129)
-    assert all(re.fullmatch(r"[\w\-. /]+", name) for name in logged["metrics"])
-    assert set(logged["files"]) == {"report.html", "profiles.json", "metrics.json", "clusters.csv"}
-    assert not [name for name, text in logged["files"].items() if "u000017" in text]
-    assert "events" not in logged["params"] and logged["params"]["k"] == "8"
+    return logged
+
+
+@pytest.mark.parametrize("raw_ids", [False, True])
+def test_mlflow_gets_settings_figures_and_published_files(fake_run, mlflow, raw_ids):
+    import uicgpu as uic
+
+    path = fake_run(raw_ids=raw_ids)
+    assert uic.log_to_mlflow(path, "shop") == "r1"
+    assert mlflow["experiment"] == "shop" and "uri" not in mlflow
+    numbers = [value for value in uic.open_run(path).metrics.values() if isinstance(value, int | float)]
+    assert sorted(mlflow["metrics"].values()) == sorted(numbers)
+    assert mlflow["metrics"]["ranking.ease.ndcg_at_10"] == pytest.approx(0.1129)
+    assert set(mlflow["files"]) == {"report.html", "profiles.json", "metrics.json", "clusters.csv"}
+    users = set(uic.open_run(path).users["user_id"].to_list())
+    assert not [name for name, text in mlflow["files"].items() if users & set(re.findall(r"\bu[0-9]{6}\b", text))]
+    assert "events" not in mlflow["params"] and mlflow["params"]["k"] == "8"
+
+
+def test_mlflow_is_told_where_and_gets_many_figures_in_parts(fake_run, mlflow):
+    import uicgpu as uic
+
+    run = uic.open_run(fake_run())
+    run.metrics |= {f"cluster.{number}.size": number for number in range(2500)}
+    run.manifest["settings"]["model"] = "/home/ann/models/mine"
+    uic.log_to_mlflow(run, uri="http://localhost:5000")
+    assert mlflow["uri"] == "http://localhost:5000"
+    assert mlflow["metrics"]["cluster.2499.size"] == 2499.0
+    assert mlflow["params"]["model"] == "mine"
+    assert not [value for value in mlflow["params"].values() if "/home" in value]
+
+
+def test_mlflow_gets_nothing_of_an_unfinished_run(fake_run, mlflow):
+    import uicgpu as uic
+
+    run = uic.open_run(fake_run())
+    del run.manifest["stages"]["metrics"]
+    with pytest.raises(UicError, match=r"metrics\.json"):
+        uic.log_to_mlflow(run)
+    assert mlflow["calls"] == []
 
 
 def test_without_mlflow_the_package_is_named(fake_run, monkeypatch):
     from uicgpu.pipeline.formats import log_to_mlflow
 
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    with pytest.raises(MissingExtraError, match="MLflow"):
+    with pytest.raises(MissingExtraError, match=r"MLflow is not installed\ndo: pip install 'uicgpu\[mlflow\]'") as told:
         log_to_mlflow(fake_run())
+    assert told.value.exit_code == 4
