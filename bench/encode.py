@@ -22,18 +22,22 @@ from uicgpu.encode.batches import cut_packs
 from uicgpu.encode.encoder import Encoder
 from uicgpu.encode.engine import CPU_PACK_TOKENS
 from uicgpu.encode.language import load_tokenizer
+from uicgpu.encode.network import load_network
+from uicgpu.encode.prepacked import PrepackedLinear, can_prepack
 from uicgpu.encode.texts import clean_text
 from uicgpu.errors import UicError
 
 OURS = "uicgpu"
 LIMIT = "matrix products alone"
+PLAIN_LIMIT = "matrix products alone, not prepacked"
+"""The same with torch's ordinary layers: slower where prepacking pays, and the limit that other programs have."""
 BATCH_SIZES = (32, 128)
 PROFILED_TEXTS = 256
 WARM_UP_TEXTS = 64
 LEAST_COSINE = 0.999
 """An arm whose vectors are further from the reference does other work; its speed is not reported."""
 KINDS = {
-    "matrix products": ("addmm", "aten::mm", "bmm", "linear", "baddbmm"),
+    "matrix products": ("addmm", "aten::mm", "bmm", "linear", "baddbmm", "mkldnn::"),
     "attention": ("scaled_dot_product", "flash_attention", "softmax"),
     "gelu": ("gelu",),
     "layer norm": ("layer_norm",),
@@ -82,8 +86,12 @@ def bench_encode(
     exported = [peer for peer in peers if peer != "sentence-transformers"]
     graphs = exported_graphs(encoder.model, 1, exported) if exported else {}
     arms = [arm_of(name, embed, texts) for name, embed in (embeds | graphs).items()]
-    limit = matrix_products(encoder, texts)
-    seconds, vectors = take_turns([arms[0], Arm(LIMIT, limit, limit), *arms[1:]], rounds, 1, "processor", say)
+    prepacked = can_prepack("cpu", "float32")
+    limits = [(LIMIT, matrix_products(encoder, texts, prepacked))]
+    if prepacked:
+        limits.append((PLAIN_LIMIT, matrix_products(encoder, texts, False)))
+    measured = [arms[0], *(Arm(name, limit, limit) for name, limit in limits), *arms[1:]]
+    seconds, vectors = take_turns(measured, rounds, 1, "processor", say)
     with torch_threads(1):
         reference = one_by_one(encoder.model)(texts)
     close = {name: fidelity(vectors[name], reference) for name in (embeds | graphs)}
@@ -137,22 +145,30 @@ def padded_padding(lengths: NDArray[np.int64]) -> float:
     return sum(len(pack) * int(lengths[pack].max()) for pack in packs) / int(lengths.sum())
 
 
-def matrix_products(encoder: Encoder, texts: Sequence[str]) -> Callable[[], object]:
-    """Return a function that runs the network's linear layers, and nothing else, on the encoder's packs."""
+def matrix_products(encoder: Encoder, texts: Sequence[str], prepacked: bool) -> Callable[[], object]:
+    """Return a function that runs the network's linear layers, and nothing else, on the encoder's packs.
+
+    Parameters
+    ----------
+    prepacked
+        With weights packed as the engine packs them, but without the GELU that it fuses with some of them.
+    """
     import torch
 
-    network = encoder.loaded.engine.network
-    linear = [module for name, module in network.named_modules() if isinstance(module, torch.nn.Linear)]
+    network = load_network(encoder.model, "cpu", "float32")
+    layers: list[Any] = [module for module in network.modules() if isinstance(module, torch.nn.Linear)]
+    if prepacked:
+        layers = [PrepackedLinear(layer) for layer in layers]
     tokens = load_tokenizer(encoder.model).tokenise([clean_text(text) for text in texts])
     sizes = [int(tokens.lengths[pack].sum()) for pack in cut_packs(tokens.lengths, CPU_PACK_TOKENS)]
-    widths = {module.in_features for module in linear}
+    widths = {layer.in_features for layer in layers}
     inputs = {(size, width): torch.full((size, width), 0.01) for size in sizes for width in widths}
 
     def run() -> None:
         with torch.inference_mode():
             for size in sizes:
-                for module in linear:
-                    module(inputs[size, module.in_features])
+                for layer in layers:
+                    layer(inputs[size, layer.in_features])
 
     return run
 

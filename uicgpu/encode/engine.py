@@ -20,6 +20,7 @@ from uicgpu.encode.attention import first_position, layout_of
 from uicgpu.encode.batches import PADDED_MULTIPLE, Tokens, cut_packs, padded_length
 from uicgpu.encode.folders import Model
 from uicgpu.encode.network import load_network as load_network
+from uicgpu.encode.prepacked import can_prepack, prepack
 from uicgpu.encode.projection import Projection
 from uicgpu.errors import InputError, OutOfResourcesError, UicError
 
@@ -49,6 +50,8 @@ class Engine:
         Tokens per pack; default: :data:`CPU_PACK_TOKENS` or :data:`GPU_PACK_TOKENS`.
     release
         Gives cached device memory back, called after an allocation failed.
+    prepacked
+        Pack the linear layers' weights for the processor; default: where that was measured to pay.
 
     Attributes
     ----------
@@ -66,6 +69,7 @@ class Engine:
         threads: int = 1,
         batch_tokens: int | None = None,
         release: Callable[[], None] | None = None,
+        prepacked: bool | None = None,
     ) -> None:
         self.model = model
         self.device = device
@@ -77,6 +81,8 @@ class Engine:
         self._budget = batch_tokens or (CPU_PACK_TOKENS if device == "cpu" else GPU_PACK_TOKENS)
         self._multiple = 1 if device == "cpu" else PADDED_MULTIPLE
         self.network = load_network(model, device, dtype)
+        if can_prepack(device, dtype) if prepacked is None else prepacked:
+            prepack(self.network)
         self._projection = Projection(model.dense, model.dim, device)
         self._first_position = first_position(self.network)
         self._layers = int(getattr(self.network.config, "num_hidden_layers", 1))

@@ -28,7 +28,7 @@ __all__ = [
     "read_folder",
 ]
 
-VECTORS_VERSION = 1
+VECTORS_VERSION = 2
 """Part of every identity: raised when the same files would give other vectors."""
 
 MINILM = "minilm"
