@@ -140,6 +140,8 @@ class Settings(BaseModel):
     """Dimensions kept of each item vector, for models trained for it. Default: all."""
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """Number format of the encoder's weights. ``auto``: float32 on a CPU, half precision on a GPU."""
+    vectors_dtype: Literal["fp32", "fp16"] = "fp32"
+    """Number format of the vectors that ``uicgpu encode`` writes; fp16 is half the size."""
 
     train: bool = False
     """Fine-tune the encoder on the training part of the events first."""

@@ -126,7 +126,8 @@ def encode_file(
 
     encoder = Encoder.from_settings(settings, device=backend.device, say=progress.say)
     with progress.task("encode", total=len(texts), unit="texts") as advance:
-        encoder.encode_to(out_file, texts, advance)
+        half = settings.vectors_dtype == "fp16"
+        encoder.encode_to(out_file, texts, advance, dtype="float16" if half else "float32")
     return encoder.facts
 
 
