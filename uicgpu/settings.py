@@ -202,6 +202,8 @@ class Settings(BaseModel):
     """Worker threads. The result does not depend on it."""
     memory: Size = Field(default=4 * 2**30, ge=64 * 2**20)
     """Memory budget of a stage, bytes (for example 8GiB)."""
+    cache_limit: Size | None = Field(default=None, ge=0)
+    """Size that the cache of item vectors may reach (for example 2GiB); the oldest go first. Default: no limit."""
 
     @model_validator(mode="after")
     def _weights_are_finite(self) -> Settings:

@@ -16,7 +16,7 @@ from uicgpu.settings import resolve_settings
 
 @click.command("encode", short_help="Item texts to vectors, with the ids beside them.")
 @setting_options(("items", "item_id_column", "text_columns", "category_column"))
-@setting_options((*ENCODING, "vectors_dtype"))
+@setting_options((*ENCODING, "vectors_dtype", "cache_limit"))
 @click.option("--out", "out_file", type=click.Path(path_type=Path), required=True, metavar="VECTORS.npy")
 @shared_options
 @output_options

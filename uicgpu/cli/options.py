@@ -41,6 +41,7 @@ _METAVARS = {
     "k": "INT|auto",
     "model": "NAME|PATH",
     "memory": "SIZE",
+    "cache_limit": "SIZE",
     "device": "auto|cpu|cuda[:N]",
     "item_pattern": "REGEX",
 }

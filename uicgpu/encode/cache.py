@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from uicgpu.encode.cache_limit import drop_oldest
 from uicgpu.encode.fingerprints import cache_home, write_atomically
 from uicgpu.encode.key_index import KeyIndex
 
@@ -68,6 +69,8 @@ class VectorCache:
         Everything that the encoder's vectors depend on.
     dim
         Dimension of the vectors.
+    limit
+        Bytes that the caches of all encoders in ``folder`` may take together, the oldest shards go first; None: any.
 
     Attributes
     ----------
@@ -75,10 +78,11 @@ class VectorCache:
         Shards and entries that were found damaged and ignored so far.
     """
 
-    def __init__(self, folder: Path, identity: str, dim: int) -> None:
+    def __init__(self, folder: Path, identity: str, dim: int, limit: int | None = None) -> None:
         self.folder = Path(folder) / hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
         self.dim = dim
         self.damaged = 0
+        self._limit = limit
         self._identity = identity
         self._index = KeyIndex()
         self._shards: list[Path] = []
@@ -89,6 +93,7 @@ class VectorCache:
             self._next = max(self._next, int(index.name[:8]) + 1) if index.name[:8].isdigit() else self._next
             self._open(index)
         self._merge_small_shards()
+        self._keep_limit()
 
     def __len__(self) -> int:
         return sum(self._rows)
@@ -166,6 +171,7 @@ class VectorCache:
         write_atomically(self.folder / f"{name}{INDEX_SUFFIX}", _npy(index))
         self._next += 1
         self._open(self.folder / f"{name}{INDEX_SUFFIX}")
+        self._keep_limit()
 
     def _open(self, path: Path) -> None:
         try:
@@ -177,6 +183,12 @@ class VectorCache:
             self._index.add(index["key"], (len(self._shards) << ROW_BITS) + np.arange(len(index), dtype=np.int64))
             self._shards.append(path)
             self._rows.append(len(index))
+
+    def _keep_limit(self) -> None:
+        if self._limit is None:
+            return
+        gone = set(drop_oldest(self.folder.parent, self._limit, INDEX_SUFFIX, VECTORS_SUFFIX))
+        self._rows = [0 if path in gone else rows for path, rows in zip(self._shards, self._rows, strict=True)]
 
     def _merge_small_shards(self) -> None:
         """Turn many small shards, as many small calls leave them, into few large ones.

@@ -55,6 +55,8 @@ class Encoder(Settling):
     long_texts
         What happens to texts longer than ``max_tokens``: ``cut`` (counted as truncated), or ``chunk``: the mean of the
         vectors of their pieces, weighted by tokens (counted as chunked).
+    cache_limit
+        Bytes that the vector caches of all encoders in the folder may take; the oldest vectors go first. Default: any.
     guard
         False lets a named model through although it does not know the language of the texts.
     say
@@ -101,6 +103,7 @@ class Encoder(Settling):
             prompt=settings.prompt,
             dim=settings.dim,
             long_texts=settings.long_texts,
+            cache_limit=settings.cache_limit,
             say=say,
         )
 
@@ -256,7 +259,9 @@ class Encoder(Settling):
         self, folder: Path | None, total: int | None, advance: Callable[[int], None] | None
     ) -> Iterator[EncodingPass]:
         """Begin a pass; its counts become the encoder's when it ends well."""
-        cache = self.loaded.cache(folder) if folder is not None else None
+        # shards beside a vector file are unfinished work, which no limit may drop
+        limit = self._cache_limit if folder == self._cache_folder else None
+        cache = self.loaded.cache(folder, limit) if folder is not None else None
         encoding = EncodingPass(self.loaded, cache, Speed(total, self._say), advance, self._warn)
         yield encoding
         if cache is not None and encoding.cache is None and folder == self._cache_folder:

@@ -94,10 +94,10 @@ class LoadedModel:
         """Tokens that went through the network so far, padding included."""
         return 0 if self._engine is None else self._engine.computed_tokens
 
-    def cache(self, folder: Path) -> VectorCache:
-        """Return this encoder's cache in ``folder``."""
+    def cache(self, folder: Path, limit: int | None = None) -> VectorCache:
+        """Return this encoder's cache in ``folder``, kept under ``limit`` bytes."""
         if folder not in self._caches:
-            self._caches[folder] = VectorCache(folder, self.identity, self.model.dim)
+            self._caches[folder] = VectorCache(folder, self.identity, self.model.dim, limit)
         return self._caches[folder]
 
     def forget_cache(self, folder: Path) -> None:

@@ -36,11 +36,12 @@ class Settling:
         prompt: str | None = None,
         dim: int | None = None,
         long_texts: LongTexts = "cut",
+        cache_limit: int | None = None,
         guard: bool = True,
         say: Callable[[str], None] | None = None,
     ) -> None:
         limits = {"batch_tokens": (batch_tokens, 1), "threads": (threads, 1), "max_tokens": (max_tokens, 8)}
-        for name, (value, least) in (limits | {"dim": (dim, 1)}).items():
+        for name, (value, least) in (limits | {"dim": (dim, 1), "cache_limit": (cache_limit, 0)}).items():
             if value is not None and value < least:
                 raise SettingsError(f"impossible {name} of an encoder: {value}", fix=f"{name} is {least} or more")
         if long_texts not in get_args(LongTexts):
@@ -53,6 +54,7 @@ class Settling:
         self._cache_folder = None if cache is None else Path(cache).expanduser()
         if cache == "default":
             self._cache_folder = vector_cache_folder()
+        self._cache_limit = cache_limit
         self._threads = threads or len(os.sched_getaffinity(0))
         self._batch_tokens = batch_tokens
         self._dtype = dtype
