@@ -45,7 +45,7 @@ class Lines:
         """Show nothing of a task."""
         yield lambda count: None
 
-    def say(self, message: str) -> None:
+    def say(self, message: str, *, detail: bool = False) -> None:
         """Print one line."""
         print(message, flush=True)
 

@@ -96,7 +96,7 @@ def output_options(command: Command) -> Command:
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object."),
         click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors."),
-        click.option("-v", "--verbose", count=True, help="Say more."),
+        click.option("-v", "--verbose", count=True, help="Say more: also what tuning and evaluation noticed."),
     ):
         command = option(command)
     return command

@@ -66,9 +66,9 @@ class TerminalProgress:
             task = bars.add_task(description, total=total, unit=unit)
             yield lambda count: bars.advance(task, count)
 
-    def say(self, message: str) -> None:
-        """Show one line, unless ``--quiet``."""
-        if self._verbosity >= 0:
+    def say(self, message: str, *, detail: bool = False) -> None:
+        """Show one line, unless ``--quiet``; a ``detail`` only with ``-v``."""
+        if self._verbosity >= (1 if detail else 0):
             self._console.print(message, markup=False)
 
 

@@ -303,8 +303,8 @@ def _evaluate(context: StageContext) -> dict[str, Any]:
         result = evaluate(
             event_table(context.folder), _catalogue(context), context.settings, context.backend, advance=advance
         )
-    for note in result.learned.get("notes", []):
-        context.progress.say(note)
+    for note in result.learned.get("notes", []):  # the report has them all
+        context.progress.say(note, detail=True)
     write_text(context.folder.file(Artefact.RANKER), result.learned["ranker"].pop("model"))
     write_json(context.folder.file(Artefact.EVALUATION), {"metrics": result.metrics, "learned": result.learned})
     return {"split": result.learned.get("split"), "notes": result.learned.get("notes", [])}
@@ -318,7 +318,7 @@ def _recommend(context: StageContext) -> dict[str, Any]:
     with context.progress.task("recommend", total=events.n_users, unit="users") as advance:
         table = recommender.recommend(top=context.settings.top, advance=advance)
     for note in recommender.notes:
-        context.progress.say(note)
+        context.progress.say(note, detail=True)
     user_ids = pl.read_parquet(folder.file(Artefact.BEHAVIOUR), columns=[Column.USER])[Column.USER]
     item_ids = pl.read_parquet(folder.file(Artefact.ITEMS), columns=[Column.ITEM])[Column.ITEM]
     write_parquet(folder.file(Artefact.RECOMMENDATIONS), with_ids(table, user_ids, item_ids))

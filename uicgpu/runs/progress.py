@@ -17,8 +17,8 @@ class Progress(Protocol):
         """Begin a task of ``total`` units; yields the function that counts finished ones."""
         ...
 
-    def say(self, message: str) -> None:
-        """Show one line."""
+    def say(self, message: str, *, detail: bool = False) -> None:
+        """Show one line; a ``detail`` only to those who asked for more."""
         ...
 
 
@@ -30,5 +30,5 @@ class SilentProgress:
         """Yield a function that does nothing."""
         yield lambda count: None
 
-    def say(self, message: str) -> None:
+    def say(self, message: str, *, detail: bool = False) -> None:
         """Drop the message."""
