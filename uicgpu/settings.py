@@ -218,7 +218,7 @@ class Settings(BaseModel):
         return self
 
 
-MACHINE_SETTINGS = frozenset({"out", "device", "threads", "memory"})
+MACHINE_SETTINGS = frozenset({"out", "device", "threads", "memory", "cache_limit"})
 """Settings that say where a run happens, not what it is about; artefacts do not mention them."""
 
 
