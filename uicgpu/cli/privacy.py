@@ -33,17 +33,28 @@ def command(run_path: Path, utility: bool, as_json: bool, quiet: bool, verbose: 
     return int(ExitCode.DONE if result["passed"] else ExitCode.FAILED)
 
 
+def _attack(attack: dict[str, Any], bound: float) -> str:
+    return (
+        f"success {attack['success']:.4f} mean, {attack['worst']:.4f} worst, bound {bound:.4f} "
+        f"({attack['victims']} users, group found {attack['group_found']:.0%})"
+    )
+
+
 def _told(result: dict[str, Any]) -> dict[str, Any]:
+    from uicgpu.pipeline.privacy import WHOLE
+
     lines: dict[str, Any] = {
         "result": "passed" if result["passed"] else "FAILED",
         "k-anonymity": result["k_anonymity"],
         "smallest published group": result["smallest_group"] if result["smallest_group"] is not None else "none",
     }
     for attack in result["linkage"]:
-        lines[f"linkage, {attack['known']} known"] = (
-            f"success {attack['success']:.4f} mean, {attack['worst']:.4f} worst, bound {result['bound']:.4f} "
-            f"({attack['victims']} users, group found {attack['group_found']:.0%})"
-        )
+        lines[f"linkage, {attack['known']} known"] = _attack(attack, result["bound"])
+    for attack in result["linkage_export"]:
+        lines[f"export, {attack['known']} known"] = _attack(attack, result["bound"])
+    for attack in result["linkage_map"]:
+        known = attack["known"] if attack["known"] < WHOLE else "all"
+        lines[f"data map, {known} known"] = _attack(attack, result["bound"])
     lines["canaries found"] = f"{result['canaries_found']} of {result['canaries_planted']} planted"
     lines["user ids found"] = result["ids_found"]
     lines["personal data found"] = result["personal_data_found"]

@@ -30,6 +30,7 @@ def export_run(
     users: bool = True,
     epsilon: float | None = None,
     delta: float = 1e-6,
+    key: bytes | None = None,
 ) -> dict[str, Any]:
     """Write what may be handed on from a finished run into a new folder.
 
@@ -49,6 +50,8 @@ def export_run(
     epsilon, delta
         Also release the clusters' centres and counts under (epsilon, delta)-differential privacy: ``centres.npy`` and
         ``counts.csv``.
+    key
+        Key of the pseudonyms; default: the operator's.
 
     Raises
     ------
@@ -60,7 +63,10 @@ def export_run(
     run, folder = open_run(path), Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"the folder is not empty: {folder}", fix="name a new folder with --out")
-    key = load_key(folder) if users and not raw_ids else None
+    if not users or raw_ids:
+        key = None
+    elif key is None:
+        key = load_key(folder)
     folder.mkdir(parents=True, exist_ok=True)
     profiles = run.profiles
     people = published_users(run)

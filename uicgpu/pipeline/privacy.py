@@ -19,20 +19,37 @@ from uicgpu.events.interactions import aggregate
 from uicgpu.pipeline.export import published_clusters
 from uicgpu.pipeline.finished import settings_of
 from uicgpu.pipeline.graph import event_table
+from uicgpu.pipeline.handed_on import exported_labels, handed_on, published_texts
 from uicgpu.privacy.differential import nearest_centre, private_centres
-from uicgpu.privacy.linkage import KNOWN_ITEMS, linkage_attack
+from uicgpu.privacy.linkage import KNOWN_ITEMS, MOST_VICTIMS, linkage_attack
+from uicgpu.privacy.map_linkage import PublishedMap, map_attack
 from uicgpu.privacy.text import scrub
 from uicgpu.profiles.profile import build_profiles
 from uicgpu.report import build_report
 from uicgpu.report.artefacts import published_labels
+from uicgpu.report.crowds import crowds_of, hide_points
+from uicgpu.report.data_map import map_users
+from uicgpu.report.markdown import build_markdown
+from uicgpu.report.published_map import published_points
 from uicgpu.runs.artefacts import Run, open_run
 from uicgpu.runs.folder import RunFolder, write_json, write_parquet
-from uicgpu.vocabulary import Artefact, Column
+from uicgpu.vocabulary import NOISE, Artefact, Column
 
 CANARIES: Final = ("canary.bird@example.org", "+44 20 7946 0958", "4111 1111 1111 1111", "11010519491231002X")
 CANARY_USER: Final = "canaryuser"
 CANARY_ITEMS: Final = 300
 """Most popular items, which get canaries in title and text."""
+REWRITTEN: Final = {
+    Artefact.PROFILES,
+    Artefact.CLUSTERS,
+    Artefact.ITEMS,
+    Artefact.USERS,
+    Artefact.INTERACTIONS,
+    Artefact.RECOMMENDATIONS,
+}
+"""Artefacts that hold canaries in the copy of the run."""
+WHOLE: Final = 1_000_000
+"""Known items of an attacker who knows all that a user did."""
 SHORTEST_ID: Final = 5
 """Shorter ids cannot be told from numbers and words of the page."""
 EPSILONS: Final = (0.5, 1.0, 3.0, math.inf)
@@ -44,7 +61,9 @@ def check_privacy(path: str | Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``passed``; ``linkage`` (one entry per number of known items); ``canaries_planted`` and ``canaries_found``;
+        ``passed``; ``linkage``, ``linkage_export`` and ``linkage_map`` (attacks on the profiles, on the files of an
+        export and on the points of the data map; one entry per number of known items); ``canaries_planted`` and
+        ``canaries_found``;
         ``ids_found``; ``personal_data_found``; ``smallest_group``; ``k_anonymity``.
 
     Notes
@@ -52,7 +71,7 @@ def check_privacy(path: str | Path) -> dict[str, Any]:
     *Canaries*: the run is described and reported again in a temporary folder, with an e-mail address, a phone, a card
     and an identity number in the titles and texts of its most popular items, in an attribute that all users have and in
     every reason, and with ids that can be told apart in the place of all users' ids. None of them may reach a published
-    file.
+    file: the profiles, the page, the Markdown and every file of an export.
     """
     run = open_run(path)
     k = int(run.manifest["settings"]["k_anonymity"])
@@ -61,12 +80,12 @@ def check_privacy(path: str | Path) -> dict[str, Any]:
     labels = published_labels(run.profiles, run.users[Column.CLUSTER].to_numpy())
     groups = [p["cluster"] for p in run.profiles if not p["suppressed"]]
     smallest = min((int((labels == group).sum()) for group in groups), default=None)
-    attacks = _attacks(run, labels)
+    attacks, on_map, on_export = _attacks(run, labels)
     passed = (
         not any(found.values())
         and not planted["canaries_found"]
         and (smallest is None or smallest >= k)
-        and all(attack["worst"] <= 1 / k + 1e-12 for attack in attacks)
+        and all(attack["worst"] <= 1 / k + 1e-12 for attack in (*attacks, *on_export, *on_map))
     )
     return {
         "passed": passed,
@@ -74,6 +93,8 @@ def check_privacy(path: str | Path) -> dict[str, Any]:
         "smallest_group": smallest,
         "bound": 1 / k,
         "linkage": attacks,
+        "linkage_export": on_export,
+        "linkage_map": on_map,
         **planted,
         **found,
     }
@@ -116,26 +137,55 @@ def _spread(vectors: NDArray[np.floating], centres: NDArray[np.float64]) -> floa
     return float(((np.asarray(vectors, np.float64) - centres[near]) ** 2).sum(axis=1).mean())
 
 
-def _attacks(run: Run, labels: NDArray[np.int32]) -> list[dict[str, Any]]:
+def _attacks(run: Run, labels: NDArray[np.int32]) -> tuple[list[dict[str, Any]], ...]:
+    """Attacks on the profiles, on the data map of the page, and on an export."""
     folder = RunFolder(run.path)
     folder.load()
     settings = settings_of(run)
     interactions = aggregate(event_table(folder), half_life=settings.half_life)
     items = run.items.head(interactions.n_items)
-    return [
-        vars(
-            linkage_attack(
-                run.profiles,
-                labels,
-                interactions,
-                items[Column.ITEM].to_list(),
-                items[Column.CATEGORY].to_list(),
-                known=known,
-                seed=settings.seed,
+    # Rows of the interactions are those of the vectors; the users table says which user stands in which row.
+    by_row = np.full(interactions.n_users, NOISE, np.int32)
+    by_row[run.users[Column.ROW].to_numpy()] = labels
+
+    def link(profiles: list[dict[str, Any]], truth: NDArray[np.int32]) -> list[dict[str, Any]]:
+        ids, categories = items[Column.ITEM].to_list(), items[Column.CATEGORY].to_list()
+        return [
+            vars(linkage_attack(profiles, truth, interactions, ids, categories, known=known, seed=settings.seed))
+            for known in KNOWN_ITEMS
+        ]
+
+    with handed_on(run.path) as (folder_out, key):
+        exported = exported_labels(run, folder_out, key, interactions.n_users)
+        on_export = link(json.loads((folder_out / Artefact.PROFILES).read_text("utf-8")), exported)
+    told = published_points(run.report.read_text(encoding="utf-8"))
+    on_map = []
+    if told is not None:
+        seed = int(run.manifest.get("seed") or 0)
+        drawn = map_users(run.interest_vectors, seed)
+        shown, crowds = hide_points(drawn, settings.k_anonymity, seed)
+        if not np.isin(told[0], shown.points).all():
+            # A page of a version that showed users where they lie.
+            shown, crowds = drawn, crowds_of(drawn.points, 1)
+        on_map = [
+            vars(
+                map_attack(
+                    PublishedMap(*told),
+                    drawn.points,
+                    by_row[drawn.rows],
+                    drawn.rows,
+                    interactions,
+                    run.item_vectors,
+                    shown.points,
+                    crowds,
+                    known=known,
+                    seed=settings.seed,
+                    most=MOST_VICTIMS,
+                )
             )
-        )
-        for known in KNOWN_ITEMS
-    ]
+            for known in (*KNOWN_ITEMS, WHOLE)
+        ]
+    return link(run.profiles, by_row), on_map, on_export
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -153,10 +203,12 @@ def _strings(value: Any) -> Iterator[str]:
 def _scan(run: Run) -> dict[str, int]:
     """Ids of users and personal data in the published files of the run itself."""
     texts = [*_strings(run.profiles), *_strings(published_clusters(run.profiles).to_dicts())]
+    with handed_on(run.path) as (exported, _):
+        files = published_texts(exported)
     personal = sum(scrub(text) != text for text in texts)
     raw = bool(run.manifest["settings"]["raw_ids"])
-    page = run.report.read_text(encoding="utf-8")
-    words = set(re.findall(r"[\w@.+-]+", page)) | {word for text in texts for word in re.findall(r"[\w@.+-]+", text)}
+    files += [run.report.read_text(encoding="utf-8"), *texts]
+    words = {word for text in files for word in re.findall(r"[\w@.+-]+", text)}
     ids = run.users[Column.USER]
     telling = ids.filter((ids.str.len_chars() >= SHORTEST_ID) & ~ids.str.contains(r"^\d+$"))
     return {
@@ -174,7 +226,9 @@ def _canaries(run: Run) -> dict[str, int]:
         planted = _plant(run, folder)
         published = [json.dumps(json.loads((folder / Artefact.PROFILES).read_text("utf-8")), ensure_ascii=False)]
         published.append(build_report(folder, raw_ids=False))
-        published.append(published_clusters(json.loads((folder / Artefact.PROFILES).read_text("utf-8"))).write_csv())
+        published.append(build_markdown(folder))
+        with handed_on(folder) as (exported, _):
+            published += published_texts(exported)
     wanted = [*CANARIES, CANARY_USER, "canary.bird", "7946 0958", "20 7946"]
     return {
         "canaries_planted": planted,
@@ -223,4 +277,10 @@ def _plant(run: Run, folder: Path) -> int:
         if Column.REASON in told.columns:
             told = told.with_columns(pl.lit(quoted).alias(Column.REASON))
         write_parquet(folder / name, told)
+    record = RunFolder(folder)
+    record.load()
+    for entry in record.manifest["stages"].values():
+        for name in REWRITTEN & entry.get("outputs", {}).keys():
+            entry["outputs"][name] = record.describe(name)
+    record.save()
     return int(popular.size) * 3 + 2 * ids.len() + run.recommendations.height

@@ -15,6 +15,7 @@ from uicgpu.report import numbers
 from uicgpu.report.artefacts import RunArtefacts, read_artefacts
 from uicgpu.report.cards import COLOURS, cluster_section, colour_of
 from uicgpu.report.catalogue import Words
+from uicgpu.report.crowds import hide_points
 from uicgpu.report.data_map import MAP_TARGET, MapCluster, map_document, map_users
 from uicgpu.report.embedding import bokeh_source, content_policy, embed_json, script
 from uicgpu.report.glance import glance_section
@@ -93,7 +94,9 @@ def _map_section(run: RunArtefacts, words: Words) -> dict[str, Any]:
     names = {profile["cluster"]: profile for profile in run.published}
     if run.vectors is None or run.users.height < FEWEST_POINTS:
         return {"document": None, "target": MAP_TARGET, "sentence": words("map.missing")}
-    data = map_users(run.vectors, int(run.manifest.get("seed") or 0))
+    seed = int(run.manifest.get("seed") or 0)
+    k = int(run.setting("k_anonymity"))
+    data, _ = hide_points(map_users(run.vectors, seed), k, seed)
     by_row = np.full(run.vectors.shape[0], NOISE, np.int32)
     by_row[run.users[Column.ROW].to_numpy()] = run.published_labels(run.users[Column.CLUSTER].to_numpy())
     labels = by_row[data.rows]
@@ -114,7 +117,8 @@ def _map_section(run: RunArtefacts, words: Words) -> dict[str, Any]:
             shown=numbers.count(data.rows.size),
             users=numbers.count(run.users.height),
             explained=numbers.percent(data.explained),
-        ),
+        )
+        + (" " + words("map.crowds", k=numbers.count(k)) if k > 1 else ""),
     }
 
 
