@@ -1,0 +1,83 @@
+"""What does ``uicgpu privacy`` find on finished runs? ``python -m uicgpu.bench.privacy NAME=RUN … --out FILE``.
+
+Reports are written again by this version in a copy; the runs themselves stay as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from uicgpu.bench.measure import write_result
+from uicgpu.pipeline.finished import rebuild_report
+from uicgpu.pipeline.privacy import WHOLE, check_privacy
+from uicgpu.runs.artefacts import open_run
+from uicgpu.version import __version__
+
+ATTACKS: Final = {"linkage": "profiles", "linkage_export": "export", "linkage_map": "data map"}
+
+
+def bench_privacy(runs: Mapping[str, Path]) -> dict[str, Any]:
+    """Test each run; the result names data sets, not places.
+
+    Parameters
+    ----------
+    runs
+        Name of the data set → folder of a finished run.
+    """
+    told = {}
+    for name, path in sorted(runs.items()):
+        with tempfile.TemporaryDirectory(prefix="uicgpu-bench-") as temporary:
+            copy = Path(temporary) / "run"
+            shutil.copytree(path, copy)
+            rebuild_report(copy)
+            told[name] = {"users": open_run(copy).users.height, **check_privacy(copy)}
+    return {"runs": told, "uicgpu_version": __version__}
+
+
+def privacy_table(result: Mapping[str, Any]) -> str:
+    """Return one row per run and attack, with the attacker's mean and highest chance to name the right person."""
+    lines = [
+        "| data | users | attack | known items | group found | mean chance | highest chance | bound |",
+        "| --- " * 8 + "|",
+    ]
+    for name, told in result["runs"].items():
+        for key, label in ATTACKS.items():
+            for attack in told[key]:
+                known = "all" if attack["known"] >= WHOLE else attack["known"]
+                lines.append(
+                    f"| {name} | {told['users']} | {label} | {known} | {attack['group_found']:.0%} | "
+                    f"{attack['success']:.4f} | {attack['worst']:.4f} | {told['bound']:.4f} |"
+                )
+    return "\n".join(lines)
+
+
+def search_table(result: Mapping[str, Any]) -> str:
+    """Return one row per run with what the search of all published files found."""
+    lines = ["| data | canaries planted | canaries found | ids found | personal data found | smallest group | result |"]
+    lines.append("| --- " * 7 + "|")
+    for name, told in result["runs"].items():
+        counts = " | ".join(
+            f"{told[key]}"
+            for key in ("canaries_planted", "canaries_found", "ids_found", "personal_data_found", "smallest_group")
+        )
+        lines.append(f"| {name} | {counts} | {'passed' if told['passed'] else 'failed'} |")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure the runs that the command line names and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", nargs="+", metavar="NAME=RUN")
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args(arguments)
+    named = (entry.partition("=") for entry in given.runs)
+    write_result(given.out, bench_privacy({name: Path(path) for name, _, path in named}))
+
+
+if __name__ == "__main__":
+    main()
