@@ -15,23 +15,27 @@ from uicgpu.backends.interface import Backend
 from uicgpu.backends.workers import one_blas_thread
 from uicgpu.cluster.distances import chunks, distance_matrix, mean_variance, squared_distances
 from uicgpu.cluster.lloyd import Lloyd, lloyd
+from uicgpu.cluster.oversampling import oversampled
 from uicgpu.cluster.parameters import check_integer, check_number, seed_from
 from uicgpu.cluster.precision import Frame
 from uicgpu.cluster.seeding import plus_plus
 from uicgpu.randomness import generator
 
 FLOATS: Final = (np.float32, np.float64)
+SEEDINGS: Final = {"k-means++": plus_plus, "k-means||": oversampled}
 
 
 class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]
-    """KMeans: exact Lloyd iteration from greedy k-means++ starts; the same result at any number of threads.
+    """KMeans: exact Lloyd iteration from greedy k-means++ or k-means‖ starts; the same result at any number of threads.
 
     Parameters
     ----------
     n_clusters : int
         Number of clusters.
-    init : {"k-means++"} or array [n_clusters, n_features]
-        How to start.
+    init : {"k-means++", "k-means||"} or array [n_clusters, n_features]
+        How to start. ``k-means++`` is greedy and draws from a sample of at most ``max(8192, 32 * n_clusters)`` rows;
+        ``k-means||`` (Bahmani et al. 2012) goes over all rows, in about six passes, and pays when small groups among
+        many rows matter.
     n_init : int or "auto"
         Number of starts; the one with the smallest inertia is kept. ``auto`` is 1.
     max_iter : int
@@ -134,7 +138,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         for number in range(1 if start is not None or self.n_init == "auto" else int(self.n_init)):
             if start is None:
                 rng = generator(seed, f"cluster/kmeans/start/{number}")
-                centroids = points[plus_plus(points, self.n_clusters, rng, backend, weights)]
+                choose = SEEDINGS[str(self.init)]
+                centroids = points[choose(points, self.n_clusters, rng, backend, weights)]
             else:
                 centroids = start
             run = lloyd(points, centroids, backend, weights=weights, max_iter=self.max_iter, tol=tolerance)
@@ -212,8 +217,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         if self.n_init != "auto":
             check_integer("n_init", self.n_init, 1)
         check_number("tol", self.tol)
-        if isinstance(self.init, str) and self.init != "k-means++":
-            raise ValueError(f"init={self.init!r} should be 'k-means++' or an array of centres")
+        if isinstance(self.init, str) and self.init not in SEEDINGS:
+            raise ValueError(f"init={self.init!r} should be 'k-means++', 'k-means||' or an array of centres")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -34,26 +34,35 @@ def plus_plus(
     Above ``max(8192, 32 * clusters)`` rows the seeds are drawn from a random sample of that size. Rows with weight 0
     are taken only when the others run out; duplicates of a seed only when no distinct point is left.
     """
-    rows = _canonical_order(points, backend)
-    if weights is not None and (weights == 0).any():
-        positive = rows[weights[rows] > 0]
-        rows = positive if positive.size >= clusters else np.concatenate((positive, rows[weights[rows] <= 0]))
+    rows = seeding_order(points, clusters, backend, weights)
     limit = max(SMALLEST_SAMPLE, ROWS_PER_SEED * clusters)
     if rows.size > limit:
         rows = rows[np.sort(rng.choice(rows.size, limit, replace=False))]
     weight = np.ones(rows.size) if weights is None else weights[rows]
     sample = points[rows].astype(np.float64)
     sample -= sum_rows(sample) / sample.shape[0]
-    return rows[_draw(sample, weight, clusters, rng, backend)]
+    return rows[draw(sample, weight, clusters, rng, backend)]
 
 
-def _draw(
+def seeding_order(
+    points: NDArray[np.float32], clusters: int, backend: Backend, weights: NDArray[np.float64] | None
+) -> NDArray[np.int64]:
+    """Rows that may become seeds in canonical order; those with weight 0 only, and last, if the others are too few."""
+    rows = _canonical_order(points, backend)
+    if weights is not None and (weights == 0).any():
+        positive = rows[weights[rows] > 0]
+        rows = positive if positive.size >= clusters else np.concatenate((positive, rows[weights[rows] <= 0]))
+    return rows
+
+
+def draw(
     sample: NDArray[np.float64],
     weight: NDArray[np.float64],
     clusters: int,
     rng: np.random.Generator,
     backend: Backend,
 ) -> NDArray[np.int64]:
+    """Greedy k-means++ over all of ``sample`` [n, d], centred: ``clusters`` distinct rows, int64 [clusters]."""
     norms = np.einsum("ij,ij->i", sample, sample)
     trials = 2 + int(np.log(clusters))
     free = np.ones(sample.shape[0], np.bool_)
@@ -61,10 +70,10 @@ def _draw(
     seeds = np.empty(clusters, np.int64)
     for position in range(clusters):
         if position == 0:
-            candidates = _inverse(weight, rng.random(1))
+            candidates = inverse(weight, rng.random(1))
         else:
             potential = np.where(free, closest * weight, 0.0)
-            candidates = _inverse(potential, rng.random(trials))
+            candidates = inverse(potential, rng.random(trials))
         if candidates.size == 0:
             seeds[position] = int(np.flatnonzero(free)[0])
             free[seeds[position]] = False
@@ -77,7 +86,7 @@ def _draw(
     return seeds
 
 
-def _inverse(potential: NDArray[np.float64], draws: NDArray[np.float64]) -> NDArray[np.int64]:
+def inverse(potential: NDArray[np.float64], draws: NDArray[np.float64]) -> NDArray[np.int64]:
     """Rows whose share of the cumulative potential holds the draws; none if there is no potential."""
     cumulative = np.cumsum(potential)
     if not cumulative.size or cumulative[-1] <= 0:
