@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from uicgpu.backends.interface import Backend
 from uicgpu.backends.reference import ReferenceBackend
@@ -23,6 +25,14 @@ class Check:
     name: str
     passed: bool
     told: str
+
+
+EXEMPT: Final = {
+    "__enter__": "held around all comparisons; it returns the backend itself",
+    "__exit__": "ends the block around all comparisons; it returns nothing",
+    "release": "returns nothing; what it frees shows in the library's pool only",
+}
+"""Operations that no comparison covers, and why."""
 
 
 def run_self_test(backend: Backend) -> list[Check]:
@@ -57,6 +67,52 @@ def _assign(backend: Backend, reference: Backend) -> Compared:
     got, want = backend.assign(backend.to_device(x), backend.to_device(c)), reference.assign(x, c)
     wrong = (got.labels != want.labels).sum() + (got.second_labels != want.second_labels).sum()
     return float(wrong + np.abs(got.scores - want.scores).max()), 0.0
+
+
+def _repeated_assign(backend: Backend, reference: Backend) -> Compared:
+    rng = generator(0, _RNG)
+    x, c = (rng.integers(-4, 5, size=(rows, 50)).astype(np.float32) for rows in (1000, 37))
+    labels, want = backend.repeated_assign(backend.to_device(x)), reference.repeated_assign(x)
+    # small steps, then back to the start: no answer may depend on the ones before
+    paths = [c, c + np.eye(37, 50, dtype=np.float32), np.roll(c, 1, axis=0), c]
+    return float(sum((labels(backend.to_device(each)) != want(each)).sum() for each in paths)), 0.0
+
+
+def _repeated_sum(backend: Backend, reference: Backend) -> Compared:
+    rng = generator(0, _RNG)
+    x, weights = _groups(400, 12), rng.random(400, np.float32)
+    first = rng.integers(-1, 6, size=400).astype(np.int32)
+    changed = np.where(rng.random(400) < 0.1, 0, first).astype(np.int32)
+    sums, want = backend.repeated_sum(backend.to_device(x), weights, 7), reference.repeated_sum(x, weights, 7)
+    return max(float(np.abs(sums(labels) - want(labels)).max()) for labels in (first, changed, first)), 1e-6
+
+
+def _round_trip(backend: Backend, reference: Backend) -> Compared:
+    arrays: list[NDArray[Any]] = [_groups(60, 7), np.arange(9, dtype=np.int64), np.empty((0, 3), np.float32)]
+    back = [backend.to_host(backend.to_device(array)) for array in arrays]
+    pairs = zip(back, arrays, strict=True)
+    same = [got.dtype == want.dtype and np.array_equal(got, want) for got, want in pairs]
+    return float(same.count(False)), 0.0
+
+
+def _map(backend: Backend, reference: Backend) -> Compared:
+    def total(part: slice) -> float:
+        return float(np.arange(1000.0)[part].sum())
+
+    parts = [slice(start, start + 64) for start in range(0, 1000, 64)]
+    return float(backend.map(total, parts) != reference.map(total, parts)), 0.0
+
+
+def _kmeans_engine(backend: Backend, reference: Backend) -> Compared:
+    from sklearn.metrics import adjusted_rand_score
+
+    points = _groups(400, 6)
+    found = backend.kmeans_engine(points, 5, 0, 100)
+    if found is None:  # no library's KMeans on this device
+        return float(backend.name != "cpu"), 0.0
+    labels, centroids = found
+    nearest = reference.assign(points, centroids).labels
+    return 1.0 - min(adjusted_rand_score(labels, np.arange(400) % 5), adjusted_rand_score(labels, nearest)), 1e-2
 
 
 def _segment_sum(backend: Backend, reference: Backend) -> Compared:
@@ -109,7 +165,9 @@ def _collect(backend: Backend, reference: Backend) -> Compared:
 
 _COMPARISONS: dict[str, Callable[[Backend, Backend], Compared]] = {
     "assign": _assign,
+    "repeated_assign": _repeated_assign,
     "segment_sum": _segment_sum,
+    "repeated_sum": _repeated_sum,
     "top_k": _top_k,
     "gram and inverse": _linear_algebra,
     "principal_axes": _principal_axes,
@@ -117,5 +175,8 @@ _COMPARISONS: dict[str, Callable[[Backend, Backend], Compared]] = {
     "dbscan": _partitions_differ(lambda backend: backend.dbscan(_groups(400, 6), 4.0, 5)),
     "ward linkage": _partitions_differ(lambda backend: backend.agglomerative(_groups(400, 6), 5, "ward")),
     "single linkage": _partitions_differ(lambda backend: backend.agglomerative(_groups(400, 6), 5, "single")),
+    "kmeans_engine": _kmeans_engine,
     "collect": _collect,
+    "to_device and to_host": _round_trip,
+    "map": _map,
 }
