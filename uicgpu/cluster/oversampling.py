@@ -52,7 +52,7 @@ def oversampled(
 
     Notes
     -----
-    Duplicates of a seed are taken only when no distinct row is left. Memory beside the points: 36 bytes per row.
+    Duplicates of a seed are taken only when no distinct row is left. Memory beside the points: 53 bytes per row.
     """
     rows = seeding_order(points, clusters, backend, weights)
     weight = np.ones(rows.size) if weights is None else weights[rows]
