@@ -113,11 +113,32 @@ def bench_encode(
         "machine": machine(),
     }
     if wall:
-        two = arm_of(OURS, Encoder(model, device="cpu", threads=2).encode, texts)
-        turns = [two, *(arm for arm in arms[1:] if arm.name in embeds)]
-        result["wall_time_2_threads"] = summary(take_turns(turns, rounds, 2, "wall", say)[0], OURS)
-        result["machine_after_wall"] = machine()
+        result |= bench_wall(texts, rounds=rounds, peers=peers, model=model, say=say)
     return result
+
+
+def bench_wall(
+    texts: Sequence[str],
+    *,
+    rounds: int = 5,
+    peers: Sequence[str] = ("sentence-transformers",),
+    model: str = "minilm",
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Wall-clock time with two threads beside sentence-transformers; on a machine that does nothing else.
+
+    Returns
+    -------
+    dict
+        ``wall_time_2_threads`` (seconds of every program) and ``machine_after_wall``.
+    """
+    ours = Encoder(model, device="cpu", threads=2)
+    embeds: dict[str, Embed] = {OURS: ours.encode}
+    if "sentence-transformers" in peers:
+        embeds |= {f"sentence-transformers {size}": sentence_transformers(ours.model, size) for size in BATCH_SIZES}
+    turns = [arm_of(name, embed, texts) for name, embed in embeds.items()]
+    seconds, _ = take_turns(turns, rounds, 2, "wall", say)
+    return {"wall_time_2_threads": summary(seconds, OURS), "machine_after_wall": machine()}
 
 
 def check_same_work(close: Mapping[str, Mapping[str, float]]) -> None:
