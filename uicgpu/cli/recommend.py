@@ -48,7 +48,7 @@ def command(
 
     progress = TerminalProgress(verbosity(quiet, verbose))
     options = {"categories": categories, "diversity": diversity, "calibration": calibration}
-    frame = recommend_users(run_path, users, top, flags, progress, **options)
+    frame = recommend_users(run_path, users, top, flags, progress, typed=True, **options)
     if out_file:
         write_table(out_file, frame)
         told = {"users": frame["user_id"].n_unique(), "rows": frame.height, "out": str(out_file.resolve())}

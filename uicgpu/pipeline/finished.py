@@ -69,6 +69,7 @@ def recommend_users(
     top: int | None = None,
     overrides: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    typed: bool = False,
     **options: Any,
 ) -> pl.DataFrame:
     """Recommendations of a finished run for some or all users.
@@ -79,6 +80,8 @@ def recommend_users(
         User ids; empty for all.
     top
         Items per user; default: as many as the run stored. More are computed anew with the run's learned weights.
+    typed
+        A person typed the ids, so an error may quote them.
     **options
         ``categories``, ``diversity``, ``calibration`` of :meth:`uicgpu.recommend.Recommender.recommend`; with any of
         them the lists are computed anew.
@@ -98,8 +101,11 @@ def recommend_users(
     wanted = pl.Series(Column.USER, list(users), pl.String)
     unknown = (~wanted.is_in(known.implode())).arg_true()
     if len(unknown):
+        first = int(unknown[0])
+        # An id that a person typed is theirs to see; one out of a caller's table would end up in logs.
+        told = f"number {first + 1}" + (f", {users[first]!r}" if typed else "")
         raise InputError(
-            f"{len(unknown)} of {len(wanted)} users are not in this run, the first is number {unknown[0] + 1}",
+            f"{len(unknown)} of {len(wanted)} users are not in this run, the first is {told}",
             where=str(run.path),
             fix="uicgpu assign RUN --events PATH places users that the run has not seen",
         )
