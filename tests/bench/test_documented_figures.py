@@ -28,3 +28,13 @@ def test_the_page_shows_the_measured_figures(name, part):
         pytest.skip("nothing was measured yet: uicgpu bench encode --out bench/results/encode.json")
     result = json.loads(file.read_text(encoding="utf-8"))
     assert part(result) in (ROOT / "docs" / "encoder.md").read_text(encoding="utf-8")
+
+
+def test_the_page_shows_the_wall_clock_time():
+    result = json.loads((ROOT / "bench" / "results" / "encode-wall.json").read_text(encoding="utf-8"))
+    page = " ".join((ROOT / "docs" / "encoder.md").read_text(encoding="utf-8").split())
+    for figures in result["wall_time_2_threads"].values():
+        told = f"{figures['median_seconds']:.1f} s"
+        if figures["times_reference"] != 1:
+            assert f"({figures['times_reference']:.2f} x)" in page
+        assert told in page
