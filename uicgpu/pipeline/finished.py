@@ -16,7 +16,9 @@ from uicgpu.backends.interface import Backend
 from uicgpu.errors import InputError
 from uicgpu.events.interactions import EventTable, aggregate, load_events
 from uicgpu.finetune.stage import ranking_vectors, trained_encoder
-from uicgpu.pipeline.graph import encode_texts, event_table, fitted_recommender, load_catalogue, read_learned, with_ids
+from uicgpu.pipeline.stages_ranking import fitted_recommender, load_catalogue, read_learned, with_ids
+from uicgpu.pipeline.stages_tables import event_table
+from uicgpu.pipeline.stages_vectors import encode_texts
 from uicgpu.runs.artefacts import Run, open_run
 from uicgpu.runs.folder import RunFolder, write_text
 from uicgpu.runs.progress import Progress, SilentProgress

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from uicgpu.backends import choose_backend
 from uicgpu.errors import InputError
-from uicgpu.pipeline.graph import encode_file
+from uicgpu.pipeline.stages_vectors import encode_file
 from uicgpu.runs.folder import write_array, write_json, write_parquet
 from uicgpu.runs.progress import Progress
 from uicgpu.settings import Settings

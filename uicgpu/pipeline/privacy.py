@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from uicgpu.events.interactions import aggregate
 from uicgpu.pipeline.export import published_clusters
 from uicgpu.pipeline.finished import settings_of
-from uicgpu.pipeline.graph import event_table
 from uicgpu.pipeline.handed_on import exported_labels, handed_on, published_texts
+from uicgpu.pipeline.stages_tables import event_table
 from uicgpu.privacy.differential import nearest_centre, private_centres
 from uicgpu.privacy.linkage import KNOWN_ITEMS, MOST_VICTIMS, linkage_attack
 from uicgpu.privacy.map_linkage import PublishedMap, map_attack
