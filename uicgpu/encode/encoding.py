@@ -165,7 +165,6 @@ class EncodingPass:
     def _done(self, rows: int) -> None:
         if rows:
             self._speed.texts += rows
-            self._speed.tick()
             self._advance(rows)
 
     def _count(self, window: Window, entries: Entries, found: NDArray[np.bool_]) -> None:

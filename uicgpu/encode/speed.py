@@ -1,4 +1,4 @@
-"""How fast encoding goes, in words: texts and tokens per second, padding, cache hits, time left."""
+"""How fast encoding went, in words: texts and tokens per second, padding, cache hits."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 REPORT_SECONDS = 15.0
-"""A line is said when this much time has passed since the last one; short work says nothing."""
+"""Work shorter than this is not worth a line."""
 
 
 class Speed:
-    """Counts finished work and says now and then how it goes.
+    """Counts finished work and says at the end how fast it was; on the way a bar shows it, where there is a terminal.
 
     Parameters
     ----------
     total
         Texts to do, if known.
     say
-        Told one line now and then.
+        Told one line when work that took a while is finished.
     clock
         Seconds, for tests.
     """
@@ -30,17 +30,10 @@ class Speed:
         self._total = total
         self._say = say
         self._clock = clock
-        self._start = self._said = clock()
-
-    def tick(self) -> None:
-        """Say a line if it is time."""
-        now = self._clock()
-        if now - self._said >= REPORT_SECONDS:
-            self._said = now
-            self._say(self.line())
+        self._start = clock()
 
     def finish(self) -> None:
-        """Say the last line, if the work took long enough for anybody to wonder."""
+        """Say the line, if the work took long enough for anybody to wonder."""
         if self._clock() - self._start >= REPORT_SECONDS:
             self._say(self.line())
 
@@ -51,7 +44,7 @@ class Speed:
         >>> speed = Speed(30, print, lambda: next(seconds))
         >>> speed.texts, speed.tokens, speed.computed_tokens, speed.cache_hits = 20, 400, 404, 5
         >>> speed.line()
-        'encoded 20 of 30 texts: 10 texts/s, 200 tokens/s, padding 1.01, 5 from the cache, about 1 s left'
+        'encoded 20 of 30 texts: 10 texts/s, 200 tokens/s, padding 1.01, 5 from the cache'
         """
         seconds = max(self._clock() - self._start, 1e-9)
         of = f" of {self._total:,}" if self._total is not None else ""
@@ -59,8 +52,6 @@ class Speed:
         parts.append(f"{self.tokens / seconds:,.0f} tokens/s")
         parts.append(f"padding {self.computed_tokens / self.tokens if self.tokens else 1.0:.2f}")
         parts.append(f"{self.cache_hits:,} from the cache")
-        if self._total is not None and 0 < self.texts < self._total:
-            parts.append(f"about {seconds * (self._total - self.texts) / self.texts:,.0f} s left")
         return ", ".join(parts)
 
 
