@@ -11,7 +11,7 @@ from uicgpu.evaluation.ranking import held_out
 from uicgpu.evaluation.tuning import _last_items, tune
 from uicgpu.events.split import TEST, split_events
 from uicgpu.recommend import Catalogue, ranker, recommend_all
-from uicgpu.recommend.arms import METHODS
+from uicgpu.recommend.arms import FULL_ONLY, METHODS
 from uicgpu.recommend.inputs import TrainingPart
 from uicgpu.settings import Settings
 
@@ -54,7 +54,8 @@ def test_names_are_stable_and_numbers_are_numbers(outcome):
     _, found, done = outcome
     metrics = found.metrics
     assert metrics["ranking.repeat.ndcg@10"] is None
-    for name in (*METHODS[:-1], "blend", "recommender"):
+    assert all(metrics[f"ranking.{name}.ndcg@10"] is None for name in FULL_ONLY)
+    for name in (*(name for name in METHODS[:-1] if name not in FULL_ONLY), "blend", "recommender"):
         for metric in (
             "ndcg@10",
             "ndcg@20",
@@ -75,6 +76,17 @@ def test_names_are_stable_and_numbers_are_numbers(outcome):
     assert all(value is None or isinstance(value, (str, int)) or np.isfinite(value) for value in metrics.values())
     assert json.loads(json.dumps([metrics, found.learned])) == [metrics, found.learned]
     assert sum(done) == evaluation_steps("quick")
+
+
+def test_full_tuning_tries_every_arm_with_twelve_settings(outcome):
+    events, _, _ = outcome
+    done = []
+    found = run(
+        events, tasteful_vectors(events), advance=done.append, split="user-time", tune="full", allow_repeat=True
+    )
+    assert [name for name in METHODS if found.metrics[f"ranking.{name}.ndcg@10"] is None] == []
+    assert {len(tried) for name, tried in found.learned["tried"].items() if name not in ("popularity", "text")} == {12}
+    assert sum(done) == evaluation_steps("full") > evaluation_steps("quick")
 
 
 def test_what_was_learned_serves_the_recommender(outcome):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from uicgpu.recommend import item_item
+from uicgpu.recommend import co_occurrence
 from uicgpu.recommend.item_item import ItemItem
 
 
@@ -38,7 +38,7 @@ def test_ties_are_kept_by_lower_item(world):
 
 
 def test_only_the_latest_items_of_a_long_history_count(world, monkeypatch):
-    monkeypatch.setattr(item_item, "LONGEST_HISTORY", 2)
+    monkeypatch.setattr(co_occurrence, "LONGEST_HISTORY", 2)
     part = world.part(world.events([0, 0, 0], [0, 1, 2], [1, 3, 2]))
     weights = ItemItem(0.0, 5).fit(part).weights.toarray()
     assert weights[1, 2] == 1 and weights[0].sum() == 0

@@ -1,7 +1,7 @@
 import numpy as np
 
 from uicgpu.events.interactions import DAY_US
-from uicgpu.recommend.popularity import ClusterPopularity, Popularity, RecentPopularity, SoftClusterPopularity
+from uicgpu.recommend.popularity import ClusterPopularity, Popularity, RecentPopularity
 
 
 def test_popularity_counts_users_not_events(world):
@@ -53,14 +53,3 @@ def test_cluster_popularity_by_hand(world):
     # cluster 1 has one user with events (user 4 has none)
     assert np.isclose(scores[2, 1], (1 + 20 * 0.5) / 21)
     assert scores[3].tolist() == [0.5, 0.5]
-
-
-def test_soft_clusters_against_a_dense_sum(world):
-    part = world.part(world.random(50), world.vectors(9, 30))
-    centroids = np.linalg.qr(np.random.default_rng(1).normal(size=(5, 5)))[0][:4].astype(np.float32)
-    arm = SoftClusterPopularity(centroids).fit(part)
-    matrix = world.dense(part)
-    raised = np.exp(part.user_vectors.astype(np.float64) @ centroids.T / 0.1)
-    belongs = raised / raised.sum(axis=1, keepdims=True)
-    table = (belongs.T @ matrix + 20 * matrix.mean(axis=0)) / (belongs.sum(axis=0)[:, None] + 20)
-    np.testing.assert_allclose(arm.score(world.everyone(part)), belongs @ table, rtol=1e-4)

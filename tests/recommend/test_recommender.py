@@ -5,8 +5,9 @@ import pytest
 from uicgpu.backends import choose_backend
 from uicgpu.errors import InputError, SettingsError, UicError
 from uicgpu.recommend import Catalogue, Recommender, recommend_all
-from uicgpu.recommend.arms import GRIDS, METHODS, arms_in_blend, arms_shown, grid
+from uicgpu.recommend.arms import FULL_ONLY, METHODS, arms_in_blend, arms_shown
 from uicgpu.recommend.cold import Rung, ladder_weights, rungs, short_history_weights
+from uicgpu.recommend.grids import GRIDS, grid
 from uicgpu.recommend.reasons import quote
 from uicgpu.recommend.rows import check_finite
 from uicgpu.settings import Settings
@@ -195,6 +196,7 @@ def test_what_looks_at_the_future_stays_out_of_the_blend():
     assert "recent_popularity" not in arms_in_blend("user-time") and "recent_popularity" in arms_shown("user-time")
     timed = {"recent_popularity", "sequential", "ease_recent", "ease_text_recent"}
     assert not timed & set(arms_shown("user-random")) and not timed & set(arms_in_blend("none"))
+    assert set(arms_shown("time", "full")) - set(arms_shown("time", "quick")) == FULL_ONLY == FULL_ONLY & set(METHODS)
 
 
 def test_every_arm_has_the_same_budget():

@@ -18,10 +18,11 @@ from uicgpu.evaluation.ranking import Truth, held_out
 from uicgpu.evaluation.tuning import Tuned, collect_labelled, learn_short_history, tune
 from uicgpu.events.split import Split
 from uicgpu.randomness import generator
-from uicgpu.recommend.arms import DEFAULT_SETTINGS, METHODS, arms_in_blend, arms_shown, usable
+from uicgpu.recommend.arms import METHODS, arms_in_blend, arms_shown, usable
 from uicgpu.recommend.blend import DEFAULT_WEIGHTS, learn_weights
 from uicgpu.recommend.cold import DEFAULT_PULL, short_history_weights
 from uicgpu.recommend.features import feature_groups
+from uicgpu.recommend.grids import DEFAULT_SETTINGS
 from uicgpu.recommend.inputs import Catalogue, TrainingPart
 from uicgpu.recommend.ranker import Choice, Labelled, Ranker, choose, train_seeds
 from uicgpu.recommend.recommender import Recommender
@@ -108,8 +109,9 @@ def learn(
     part = TrainingPart(split.train, catalogue, backend, half_life=settings.half_life)
     truth = with_history(held_out(split.validation, part.interactions, keep_seen=settings.allow_repeat), part)
     truth = sample(truth, TUNING_USERS, settings.seed, "validation")
-    names = tuple(name for name in arms_shown(split.kind) if usable(name, part, settings.allow_repeat))
-    missing = [name for name in arms_shown(split.kind) if name not in (*names, "repeat")]
+    shown = arms_shown(split.kind, settings.tune)
+    names = tuple(name for name in shown if usable(name, part, settings.allow_repeat))
+    missing = [name for name in shown if name not in (*names, "repeat")]
     if missing:
         notes.append(f"left out for want of texts or times: {', '.join(missing)}")
     if not len(truth):

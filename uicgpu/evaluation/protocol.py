@@ -31,7 +31,8 @@ from uicgpu.evaluation.ranking import Truth, held_out, hits_of, ranking_metrics
 from uicgpu.evaluation.significance import Interval, bootstrap
 from uicgpu.events.interactions import NO_TIME, EventTable
 from uicgpu.events.split import Split, split_events, warm_users
-from uicgpu.recommend.arms import GRIDS, METHODS, SEEDED, Arm, arms_shown, fit_arm, usable
+from uicgpu.recommend.arms import FULL_ONLY, METHODS, SEEDED, Arm, arms_shown, fit_arm, usable
+from uicgpu.recommend.grids import GRIDS
 from uicgpu.recommend.inputs import Catalogue, TrainingPart
 from uicgpu.recommend.recommender import Recommender
 from uicgpu.recommend.second_stage import SecondStage
@@ -59,7 +60,8 @@ class Evaluation:
 
 def evaluation_steps(level: str) -> int:
     """Units that ``advance`` counts at a level of tuning."""
-    return sum(len(entries) for entries in GRIDS[level].values()) + 5
+    left_out = frozenset() if level == "full" else FULL_ONLY
+    return sum(len(entries) for name, entries in GRIDS[level].items() if name not in left_out) + 5
 
 
 def evaluate(
@@ -127,7 +129,7 @@ def _test(
     arms: dict[str, Arm] = {}
     seeded: dict[str, Arm] = {}
     for name in METHODS:
-        if name in arms_shown(split.kind) and usable(name, part, settings.allow_repeat):
+        if name in arms_shown(split.kind, settings.tune) and usable(name, part, settings.allow_repeat):
             per_user = split.kind in SPLITS_PER_USER
             chosen = told_all["arms"][name]
             arms[name] = fit_arm(name, chosen, part, per_user=per_user, fitted=arms, seed=settings.seed)

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from uicgpu.evaluation.ranking import Truth, hits_of, ndcg
 from uicgpu.events.interactions import EventTable
 from uicgpu.randomness import generator
-from uicgpu.recommend.arms import Arm, ArmSettings, Grid, fit_arm, grid
+from uicgpu.recommend.arms import Arm, fit_arm
 from uicgpu.recommend.blend import DEPTH, Candidates, gather_candidates, join_candidates
 from uicgpu.recommend.cold import PULLS, short_history_weights
+from uicgpu.recommend.grids import ArmSettings, Grid, grid
 from uicgpu.recommend.inputs import TrainingPart, UserBlock
 from uicgpu.recommend.ranker import Labelled
 from uicgpu.recommend.recommender import Recommender

@@ -65,6 +65,7 @@ class Ease:
         self.dropout = dropout
         self.most_items = most_items
         self.form = form
+        self._folded: NDArray[np.float64] | None = None
 
     def fit(self, part: TrainingPart) -> Self:
         """Solve for ``B``; float64 inside."""
@@ -114,6 +115,18 @@ class Ease:
             block.offsets, block.items, entries, self.position, self.weights, rows, items, number
         )
         return out
+
+    def folded(self, part: TrainingPart) -> NDArray[np.float64]:
+        """``P E`` for the centred text vectors E of the head, float64 [head, dim]; worked out once."""
+        if self._folded is None:
+            scaled = self.diagonal[:, None] * part.directions[self.head].astype(np.float64)
+
+            def fold(start: int) -> NDArray[np.float64]:
+                rows = slice(start, start + ROWS_PER_CHUNK)
+                return np.asarray(scaled[rows] - self.weights[rows].astype(np.float64) @ scaled, np.float64)
+
+            self._folded = np.concatenate(part.backend.map(fold, range(0, self.head.size, ROWS_PER_CHUNK)))
+        return self._folded
 
     def _plan(self, users: int, items: int, memory: int) -> tuple[bool, int]:
         """Whether to solve over users, and how many items fit into memory."""

@@ -11,7 +11,7 @@ from scipy import sparse
 from uicgpu.kernels.compilation import compiled
 from uicgpu.recommend.ease import Ease, recent_entries
 from uicgpu.recommend.inputs import TrainingPart, UserBlock
-from uicgpu.recommend.rows import add_sparse_rows
+from uicgpu.recommend.rows import add_sparse_rows, keep_largest
 
 
 class TextEase:
@@ -182,14 +182,5 @@ def _strongest(
                     value += diagonal[row] * prior_values[place]
                 else:
                     value -= weights[row, source] * diagonal[source] * prior_values[place]
-            value *= entries[entry]
-            if value <= values[number - 1]:
-                continue
-            where = number - 1
-            while where > 0 and values[where - 1] < value:
-                values[where] = values[where - 1]
-                found[pair, where] = found[pair, where - 1]
-                where -= 1
-            values[where] = value
-            found[pair, where] = entry
+            keep_largest(found[pair], values, entry, value * entries[entry])
     return found

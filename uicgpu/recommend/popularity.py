@@ -10,15 +10,11 @@ from numpy.typing import NDArray
 from uicgpu.events.interactions import DAY_US, NO_TIME
 from uicgpu.kernels.compilation import compiled
 from uicgpu.recommend.inputs import TrainingPart, UserBlock
-from uicgpu.recommend.rows import tiled_product
 
 ALL_TIME_SHARE = 1e-6
 """Weight of the all-time count beside the decayed one: orders items that nobody chose lately."""
 PRIOR_USERS = 20.0
 """Users' worth of global popularity that smooths a group's own."""
-
-SOFTNESS = 0.1
-"""Temperature of soft memberships, in cosine."""
 
 
 class Popularity:
@@ -123,50 +119,6 @@ class ClusterPopularity:
         """Return the popularity in each user's cluster, float32 [b, items]."""
         labels = self.labels[block.users]
         return self.scores[np.where(labels < 0, self.scores.shape[0] - 1, labels)]
-
-
-class SoftClusterPopularity:
-    """Popularity within every cluster, mixed by how close the user is to each.
-
-    ``score = sum over clusters of m_uc (N_cj + 20 p_j) / (n_c + 20)`` with memberships ``m_u = softmax(cosine / 0.1)``;
-    ``N_cj`` and ``n_c`` sum memberships instead of counting users.
-
-    Parameters
-    ----------
-    centroids
-        float32 [clusters, dim], unit length, in the space of the interest vectors.
-    """
-
-    name: ClassVar[str] = "cluster_popularity_soft"
-    judges_unknown: ClassVar[bool] = False
-    scores: NDArray[np.float32]
-    """float32 [clusters, items], learned."""
-
-    def __init__(self, centroids: NDArray[np.float32]) -> None:
-        self.centroids = centroids
-
-    def fit(self, part: TrainingPart) -> Self:
-        """Sum memberships per cluster and item."""
-        pairs = part.interactions
-        active = np.flatnonzero(pairs.user_counts)
-        belongs = np.zeros((pairs.n_users, len(self.centroids)), np.float64)
-        belongs[active] = self.memberships(part.user_vectors[active])
-        # A sparse product adds up row by row, in order.
-        table = (pairs.matrix().astype(np.float64).T.tocsr() @ belongs).T
-        share = part.item_counts / max(active.size, 1)
-        self.scores = ((table + PRIOR_USERS * share) / (belongs.sum(axis=0)[:, None] + PRIOR_USERS)).astype(np.float32)
-        return self
-
-    def memberships(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return how much each user belongs to each cluster, float64 [users, clusters]; rows add up to 1."""
-        cosines = tiled_product(np.ascontiguousarray(vectors), self.centroids).astype(np.float64)
-        raised = np.exp((cosines - cosines.max(axis=1, keepdims=True)) / SOFTNESS)
-        return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float64)
-
-    def score(self, block: UserBlock) -> NDArray[np.float32]:
-        """Return the mixed popularity, float32 [b, items]."""
-        mix = self.memberships(block.part.user_vectors[block.users]).astype(np.float32)
-        return tiled_product(mix, np.ascontiguousarray(self.scores.T))
 
 
 @compiled

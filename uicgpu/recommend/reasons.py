@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from uicgpu.recommend.arms import Arm
 from uicgpu.recommend.ease import Ease, RecentEase
+from uicgpu.recommend.ease_rows import TextRowsEase
 from uicgpu.recommend.ease_text import TextEase
 from uicgpu.recommend.factors import ImplicitFactors
 from uicgpu.recommend.inputs import UserBlock
@@ -31,6 +32,7 @@ _BY_HISTORY: Final = (
     SequentialItems,
     Ease,
     RecentEase,
+    TextRowsEase,
     TextEase,
     TextSimilarity,
     ClosestTexts,

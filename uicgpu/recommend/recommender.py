@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from uicgpu.backends.interface import Backend
 from uicgpu.errors import InputError, SettingsError
 from uicgpu.events.interactions import EventTable
-from uicgpu.recommend.arms import DEFAULT_SETTINGS, METHODS, Arm, fit_arm, needed, usable
+from uicgpu.recommend.arms import METHODS, Arm, fit_arm, needed, usable
 from uicgpu.recommend.blend import DEFAULT_WEIGHTS, DEPTH
 from uicgpu.recommend.cold import DEFAULT_PULL, Rung, ladder_weights, rungs, short_history_weights
 from uicgpu.recommend.ease import Ease
+from uicgpu.recommend.grids import DEFAULT_SETTINGS
 from uicgpu.recommend.inputs import Catalogue, TrainingPart, UserBlock
 from uicgpu.recommend.popularity import ClusterPopularity
 from uicgpu.recommend.reasons import give_reasons

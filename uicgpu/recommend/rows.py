@@ -156,7 +156,7 @@ def strongest_dense(
         for entry in range(offsets[pair_rows[pair]], offsets[pair_rows[pair] + 1]):
             source = position[items[entry]]
             if source >= 0:
-                _keep_largest(found[pair], values, entry, weights[entry] * np.float64(table[source, column]))
+                keep_largest(found[pair], values, entry, weights[entry] * np.float64(table[source, column]))
     return found
 
 
@@ -181,7 +181,7 @@ def strongest_sparse(
             first, last = table_offsets[items[entry]], table_offsets[items[entry] + 1]
             place = first + np.searchsorted(table_columns[first:last], pair_items[pair])
             if place < last and table_columns[place] == pair_items[pair]:
-                _keep_largest(found[pair], values, entry, weights[entry] * np.float64(table_values[place]))
+                keep_largest(found[pair], values, entry, weights[entry] * np.float64(table_values[place]))
     return found
 
 
@@ -198,12 +198,13 @@ def strongest_cosine(offsets: Any, items: Any, directions: Any, pair_rows: Any, 
             other = directions[items[entry]]
             for axis in range(target.size):
                 cosine += np.float64(target[axis]) * other[axis]
-            _keep_largest(found[pair], values, entry, cosine)
+            keep_largest(found[pair], values, entry, cosine)
     return found
 
 
 @compiled
-def _keep_largest(found: Any, values: Any, entry: int, value: float) -> None:
+def keep_largest(found: Any, values: Any, entry: int, value: float) -> None:
+    """Put ``entry`` in its place among the largest ``values`` so far, in place; an equal value stays behind."""
     if value <= values[-1]:
         return
     place = values.size - 1

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from uicgpu.recommend.co_occurrence import LONGEST_HISTORY
 from uicgpu.recommend.ease import recent_entries
 from uicgpu.recommend.inputs import TrainingPart, UserBlock
-from uicgpu.recommend.item_item import LONGEST_HISTORY
 from uicgpu.recommend.rows import add_sparse_rows, strongest_sparse
 
 
