@@ -95,8 +95,13 @@ def test_report_can_be_rebuilt_in_chinese_and_back(
     before = (run / "report.html").read_bytes()
     printed(capsys, "report", str(run), "--language", "zh")
     assert 'lang="zh' in (run / "report.html").read_text(encoding="utf-8")
-    printed(capsys, "report", str(run))
+    told = printed(capsys, "report", str(run))
     assert (run / "report.html").read_bytes() == before
+    stages = json.loads((run / "manifest.json").read_text())["stages"]
+    assert told["tokens"] == stages["encode"]["facts"]["tokens"] > 0
+    assert 0 <= told["cache hits"] <= stages["encode"]["facts"]["distinct"]
+    assert told["seconds"] == round(sum(stage["seconds"] for stage in stages.values()), 1)
+    assert list(told["seconds by stage"]) and told["bytes written"] > 100_000 < told["peak bytes"]
 
 
 def test_encode_then_cluster_on_their_own(

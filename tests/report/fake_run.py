@@ -391,6 +391,7 @@ def _manifest(folder: Path, tables: dict[str, pl.DataFrame], settings: Settings,
             "clean": {
                 "status": "done",
                 "seconds": 3.2,
+                "peak_bytes": 310_000_000,
                 "facts": {
                     "rows_read": events + 1452,
                     "rows_kept": events,
@@ -408,14 +409,15 @@ def _manifest(folder: Path, tables: dict[str, pl.DataFrame], settings: Settings,
             "encode": {
                 "status": "done",
                 "seconds": 41.0,
+                "peak_bytes": 1_500_000_000,
                 "facts": {
                     "model": "minilm",
                     "texts": 240,
                     "distinct": 231,
                     "tokens": 3120,
                     "truncated": 0,
-                    "cache_hits": 12,
                 },
+                "cache_hits": 12,
                 "outputs": outputs(Artefact.ITEM_VECTORS),
             },
             "interests": {

@@ -13,6 +13,7 @@ import pytest
 from uicgpu.errors import RunFolderError
 from uicgpu.report import build_report
 from uicgpu.report.artefacts import base_name
+from uicgpu.report.cost import without_measured
 from uicgpu.vocabulary import Artefact, Column
 
 PAYLOADS = json.loads(Path(__file__).with_name("payloads.json").read_text(encoding="utf-8"))
@@ -83,14 +84,36 @@ def test_numbers_are_those_of_the_artefacts(fake_run, page):
 
 def test_nothing_of_the_machine_is_told(page):
     text = page.lower()
-    for secret in ("/home/someone", "no cuda device answers", "u000001", "sample 1", "cache hits"):
+    for secret in ("/home/someone", "no cuda device answers", "u000001", "sample 1"):
         assert secret not in text
     parsed = Page(page)
     assert "events.csv" in parsed.text
     for name in ("threads", "memory", "device", "out"):
         assert f"<code>{name}</code>" not in page
-    for line in parsed.text.split("."):
-        assert "cache" not in line
+    assert "cache" not in Page(without_measured(page)).text
+
+
+def test_the_cost_tells_seconds_memory_tokens_and_cache_hits_in_one_marked_place(fake_run, page, tmp_path):
+    text = Page(page).text.replace("\u202f", " ")
+    for told in (
+        "44.2 s in all, at most 1.50 GB of memory",
+        "41.0 s",
+        "3,120 tokens",
+        "12 of 231 distinct texts from the",
+    ):
+        assert told in text
+    other = tmp_path / "run"
+    shutil.copytree(fake_run(), other)
+    manifest = json.loads((other / Artefact.MANIFEST).read_text())
+    manifest["stages"]["encode"] |= {"seconds": 4000.0, "cache_hits": 231, "peak_bytes": 3_000_000_000}
+    (other / Artefact.MANIFEST).write_text(json.dumps(manifest))
+    slower = build_report(other)
+    assert "1 h 6 min" in slower.replace("\u202f", " ") and slower != page
+    assert without_measured(slower) == without_measured(page)
+    for entry in manifest["stages"].values():
+        entry.pop("seconds", None)
+    (other / Artefact.MANIFEST).write_text(json.dumps(manifest))
+    assert "Measured while it ran" not in Page(build_report(other)).text
 
 
 def test_nothing_is_loaded_from_outside(page):

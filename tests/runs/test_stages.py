@@ -26,6 +26,7 @@ class Pipeline:
         self.folder = RunFolder(tmp_path / "run")
         self.folder.prepare()
         self.fail_in: str | None = None
+        self.hits = 3
 
     def stages(self) -> list[Stage]:
         return [
@@ -42,6 +43,7 @@ class Pipeline:
     def _double(self, context: StageContext) -> dict[str, Any]:
         self._begin("double")
         value = int(self.input.read_text()) * 2 * context.settings.top
+        context.measured["cache_hits"] = self.hits
         write_json(context.folder.file("double.json"), value)
         return {}
 
@@ -95,6 +97,18 @@ def test_an_unchanged_output_stops_the_recomputation(pipeline: Pipeline) -> None
     pipeline.run()
     # 3 * 2 * 4 is another number than 3 * 2 * 10, but of the same parity: "tell" need not run.
     assert pipeline.run(top=4) == ["double", "parity"]
+
+
+def test_what_was_measured_is_recorded_for_its_own_stage_and_enters_no_key(pipeline: Pipeline) -> None:
+    pipeline.run()
+    before = pipeline.folder.manifest["stages"]["parity"]
+    assert pipeline.folder.manifest["stages"]["double"]["cache_hits"] == 3
+    assert "cache_hits" not in before
+    pipeline.hits = 5
+    pipeline.folder.file("double.json").unlink()
+    assert pipeline.run() == ["double"]
+    assert pipeline.folder.manifest["stages"]["double"]["cache_hits"] == 5
+    assert pipeline.folder.manifest["stages"]["parity"] == before
 
 
 def test_a_changed_input_recomputes(pipeline: Pipeline) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from uicgpu.cli.options import output_options
 from uicgpu.cli.output import print_result
+from uicgpu.cli.summary import summarise_cost
 from uicgpu.errors import SettingsError
 
 
@@ -29,7 +31,7 @@ from uicgpu.errors import SettingsError
 def command(
     run_path: Path, language: str | None, form: str, out_file: Path | None, as_json: bool, quiet: bool, verbose: int
 ) -> None:
-    """Build report.html of a finished run again, or write it in another form.
+    """Build report.html of a finished run again, tell what the run cost, or write it in another form.
 
     \b
     Examples:
@@ -46,6 +48,14 @@ def command(
     if out_file:
         raise SettingsError("--out is for --format md and png: report.html belongs to the run", fix="leave --out away")
     from uicgpu.pipeline.finished import rebuild_report
+    from uicgpu.runs.artefacts import open_run
 
     path = rebuild_report(run_path, language)
-    print_result({"report": str(path.resolve())}, as_json=as_json)
+    cost = summarise_cost(open_run(run_path))
+    print_result({"report": str(path.resolve()), **(cost if as_json else _told(cost))}, as_json=as_json)
+
+
+def _told(cost: dict[str, Any]) -> dict[str, str]:
+    slowest = [f"{name} {seconds:,.1f}" for name, seconds in cost["seconds by stage"].items() if seconds >= 0.1]
+    shown = {**cost, "seconds by stage": ", ".join(slowest)}
+    return {name: f"{value:,}" if isinstance(value, int) else str(value) for name, value in shown.items() if value}

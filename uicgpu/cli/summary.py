@@ -21,6 +21,23 @@ def summarise(run: Run) -> dict[str, Any]:
     }
 
 
+def summarise_cost(run: Run) -> dict[str, Any]:
+    """Return seconds, bytes, tokens and cache hits of a run, and the seconds of its stages, slowest first."""
+    stages = run.manifest["stages"]
+    seconds = {name: entry["seconds"] for name, entry in stages.items() if "seconds" in entry}
+    encode = stages.get(StageName.ENCODE) or {}
+    return {
+        "seconds": round(sum(seconds.values()), 1),
+        "seconds by stage": dict(sorted(seconds.items(), key=lambda entry: (-entry[1], entry[0]))),
+        "peak bytes": max((entry.get("peak_bytes") or 0 for entry in stages.values()), default=0),
+        "bytes written": sum(
+            output["bytes"] for entry in stages.values() for output in (entry.get("outputs") or {}).values()
+        ),
+        "tokens": (encode.get("facts") or {}).get("tokens"),
+        "cache hits": encode.get("cache_hits"),
+    }
+
+
 def _clusters(run: Run) -> str:
     facts = run.facts(StageName.CLUSTER)
     stability = run.metrics.get("cluster.stability.mean")

@@ -36,8 +36,8 @@ def export_run(
 
     ``report.html``, ``profiles.json``, ``metrics.json``, ``clusters.csv`` (as published: rounded, small clusters merged
     or without details), ``users.csv`` (user, published cluster and its name, in the order of the pseudonyms) and
-    ``export.json`` (what was done to protect people). Equal runs and keys give equal bytes, except for what is
-    released under differential privacy.
+    ``export.json`` (what was done to protect people). Equal runs and keys give equal bytes, except for the
+    report's seconds and for what is released under differential privacy.
 
     Parameters
     ----------

@@ -182,7 +182,7 @@ STAGES: tuple[Stage, ...] = (
             StageName.METRICS,
         ),
         settings=tuple(sorted(set(Settings.model_fields) - MACHINE_SETTINGS - {"events", "items", "users"})),
-        version=2,
+        version=3,
     ),
 )
 """The pipeline, in order. The report prints the settings, so it depends on all that are not about the machine."""

@@ -47,7 +47,8 @@ def encode_stage(context: StageContext) -> dict[str, Any]:
         told = context.facts(StageName.TRAIN)
         facts |= {"model": f"{told['base']} after behaviour", "message": told["reason"]}
     # Cache hits differ between two runs that give the same vectors: they may not enter the keys of later stages.
-    return {name: value for name, value in facts.items() if name != "cache_hits"}
+    context.measured["cache_hits"] = facts.pop("cache_hits")
+    return facts
 
 
 def interests_stage(context: StageContext) -> dict[str, Any]:

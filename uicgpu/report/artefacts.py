@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from uicgpu.errors import RunFolderError
 from uicgpu.report.scores import Scores, read_scores
 from uicgpu.settings import Settings
-from uicgpu.vocabulary import NOISE, Artefact, Column
+from uicgpu.vocabulary import NOISE, Artefact, Column, StageName
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,12 @@ class RunArtefacts:
     def stages(self) -> dict[str, dict[str, Any]]:
         """Entries of the manifest by stage."""
         return self.manifest.get("stages") or {}
+
+    @property
+    def stage_order(self) -> list[str]:
+        """Names of the stages as the pipeline runs them; unknown ones last."""
+        order = [value for name, value in vars(StageName).items() if not name.startswith("_")]
+        return [name for name in order if name in self.stages] + sorted(set(self.stages) - set(order))
 
     def facts(self, stage: str) -> dict[str, Any]:
         """What a stage noted."""

@@ -1,4 +1,4 @@
-"""Data quality, cost and making of a run, in figures that are the same on every machine."""
+"""Data quality and making of a run, in figures that are the same on every machine."""
 
 from __future__ import annotations
 
@@ -18,12 +18,6 @@ from uicgpu.vocabulary import Column, StageName
 COLD_EVENTS: Final = 5
 MOST_REASONS: Final = 30
 ROWS_PER_BLOCK: Final = 65_536
-COUNTED_WORDS: Final = frozenset(
-    """rows read kept rejected dropped merged texts text distinct tokens truncated users items item events event pairs
-    interactions clusters iterations dim dimensions terms recommendations profiles suppressed metrics without with
-    duplicates files padding noise""".split()
-)
-"""A fact is shown when every part of its name is one of these: counts of work, never seconds or cache hits."""
 
 
 def data_quality_section(run: RunArtefacts, words: Words) -> dict[str, Any]:
@@ -53,36 +47,6 @@ def data_quality_section(run: RunArtefacts, words: Words) -> dict[str, Any]:
         "rejected_total": numbers.count(run.rejected.height if run.rejected is not None else None),
         "columns": _columns(run, words),
         "notes": _notes(run, words),
-    }
-
-
-def cost_section(run: RunArtefacts, words: Words) -> dict[str, Any]:
-    """Counts of work per stage and bytes per artefact."""
-    stages = []
-    artefacts: dict[str, int] = {}
-    for name in _ordered_stages(run):
-        entry = run.stages[name]
-        if name != StageName.REPORT:
-            artefacts |= {
-                artefact: int(output["bytes"])
-                for artefact, output in sorted((entry.get("outputs") or {}).items())
-                if numbers.is_number(output.get("bytes"))
-            }
-        counted = [
-            {"label": words.named("count", fact), "value": numbers.count(value)}
-            for fact, value in sorted((entry.get("facts") or {}).items())
-            if numbers.is_number(value) and float(value).is_integer() and set(fact.split("_")) <= COUNTED_WORDS
-        ]
-        if counted:
-            stages.append({"name": words.named("stage", name), "counts": counted})
-    largest = max(artefacts.values(), default=0)
-    return {
-        "stages": stages,
-        "artefacts": [
-            {"name": name, "size": numbers.size(value), "width": numbers.within(value, 0, largest)}
-            for name, value in sorted(artefacts.items(), key=lambda entry: (-entry[1], entry[0]))
-        ],
-        "total": numbers.size(sum(artefacts.values())),
     }
 
 
@@ -126,11 +90,6 @@ def making_section(run: RunArtefacts, words: Words) -> dict[str, Any]:
     }
 
 
-def _ordered_stages(run: RunArtefacts) -> list[str]:
-    order = [value for name, value in vars(StageName).items() if not name.startswith("_")]
-    return [name for name in order if name in run.stages] + sorted(set(run.stages) - set(order))
-
-
 def _empty_rows(run: RunArtefacts) -> int | None:
     if run.vectors is None:
         return None
@@ -165,7 +124,7 @@ def _rejected(run: RunArtefacts) -> list[dict[str, str]]:
 
 def _notes(run: RunArtefacts, words: Words) -> list[str]:
     """What stages noted for the reader, each once."""
-    noted = [note for stage in _ordered_stages(run) for note in run.facts(stage).get("notes") or []]
+    noted = [note for stage in run.stage_order for note in run.facts(stage).get("notes") or []]
     told = [tell_note(note, words) for note in [*noted, *run.evaluation_notes] if isinstance(note, str)]
     return list(dict.fromkeys(_plain(note) for note in told if note))
 

@@ -86,6 +86,22 @@ def size(value: Any) -> str:
     return f"{text}{NARROW_SPACE}{_UNITS[unit]}"
 
 
+def duration(seconds: Any) -> str:
+    """Seconds as people read them.
+
+    >>> [duration(value).replace(chr(0x202F), " ") for value in (0.0042, 3.21, 75.2, 5400)]
+    ['<0.1 s', '3.2 s', '1 min 15 s', '1 h 30 min']
+    """
+    if not is_number(seconds):
+        return MISSING
+    if seconds < 59.95:
+        return f"{seconds:.1f}{NARROW_SPACE}s" if seconds >= 0.05 else f"<0.1{NARROW_SPACE}s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60}{NARROW_SPACE}min {whole % 60}{NARROW_SPACE}s"
+    return f"{whole // 3600:,}{NARROW_SPACE}h {whole % 3600 // 60}{NARROW_SPACE}min"
+
+
 def times(value: Any) -> str:
     """A lift.
 

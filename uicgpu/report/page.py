@@ -15,11 +15,12 @@ from uicgpu.report import numbers
 from uicgpu.report.artefacts import RunArtefacts, read_artefacts
 from uicgpu.report.cards import COLOURS, cluster_section, colour_of
 from uicgpu.report.catalogue import Words
+from uicgpu.report.cost import cost_section
 from uicgpu.report.crowds import hide_points
 from uicgpu.report.data_map import MAP_TARGET, MapCluster, map_document, map_users
 from uicgpu.report.embedding import bokeh_source, content_policy, embed_json, script
 from uicgpu.report.glance import glance_section
-from uicgpu.report.making import cost_section, data_quality_section, making_section
+from uicgpu.report.making import data_quality_section, making_section
 from uicgpu.report.quality import quality_section
 from uicgpu.report.ranking import ranking_section
 from uicgpu.vocabulary import NOISE, Column
@@ -43,7 +44,8 @@ def build_report(folder: Path | str, language: str | None = None, raw_ids: bool 
     Returns
     -------
     str
-        The page. It depends on the artefacts alone: no time stamp, no seconds, no path of the machine.
+        The page. It depends on the artefacts and on the seconds and bytes of memory in the manifest, which stand in
+        one marked place (:func:`uicgpu.report.cost.without_measured`): no time stamp, no path of the machine.
 
     Raises
     ------

@@ -24,12 +24,20 @@ from uicgpu.settings import Settings
 
 @dataclass(frozen=True)
 class StageContext:
-    """What a stage gets: settings, device, folder, and a way to report."""
+    """What a stage gets: settings, device, folder, and a way to report.
+
+    Attributes
+    ----------
+    measured
+        Where a stage may leave what differs between runs of equal results, such as cache hits: it goes into the
+        manifest beside seconds and peak bytes, and into no key.
+    """
 
     settings: Settings
     backend: Any
     folder: RunFolder
     progress: Progress
+    measured: dict[str, int] = field(default_factory=dict)
 
     def facts(self, stage: str) -> dict[str, Any]:
         """Return what an earlier stage recorded about its result."""
@@ -152,6 +160,7 @@ def execute(stages: Sequence[Stage], context: StageContext, package_version: str
         key = stage_key(stage, context.settings, folder.manifest, package_version)
         folder.manifest["stages"][stage.name] = {"status": "running", "key": key}
         folder.save()
+        context.measured.clear()
         reset_peak()
         started = time.perf_counter()
         try:
@@ -172,6 +181,7 @@ def execute(stages: Sequence[Stage], context: StageContext, package_version: str
             "key": key,
             "seconds": round(time.perf_counter() - started, 3),
             "peak_bytes": peak_bytes(),
+            **context.measured,
             "facts": facts,
             "outputs": {output: folder.describe(output) for output in stage.outputs},
         }
