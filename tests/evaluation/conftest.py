@@ -38,7 +38,7 @@ def two_tastes(seed=0, users=80, items=60, chosen=14, timed=True) -> EventTable:
     return make_events(who, what, times, n_users=users, n_items=items)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def world():
     """The builders above, for test modules (which are not importable from each other)."""
 
