@@ -57,3 +57,13 @@ def test_a_product_row_does_not_depend_on_the_other_rows():
     np.testing.assert_allclose(whole, left @ right.T, rtol=1e-4, atol=1e-5)
     for start, stop in ((0, 1), (3, 90), (149, 150)):
         assert rows.tiled_product(left[start:stop], right).tobytes() == whole[start:stop].tobytes()
+
+
+def test_add_weighted_is_the_plain_sum_to_the_byte():
+    random = np.random.default_rng(3)
+    scores = random.normal(size=(5, 40)).astype(np.float32)
+    weights = np.array([0.4, 0.0, 1.0, 0.15, -2.0])
+    total = random.normal(size=(5, 40))
+    expected = total + weights[:, None] * scores
+    rows.add_weighted(total, scores, weights)
+    assert total.tobytes() == expected.tobytes()

@@ -22,7 +22,7 @@ from uicgpu.recommend.inputs import Catalogue, TrainingPart, UserBlock
 from uicgpu.recommend.popularity import ClusterPopularity
 from uicgpu.recommend.reasons import give_reasons
 from uicgpu.recommend.rerank import rerank
-from uicgpu.recommend.rows import best_items, check_finite, exclude, standardise
+from uicgpu.recommend.rows import add_weighted, best_items, check_finite, exclude, standardise
 from uicgpu.recommend.second_stage import SecondStage
 from uicgpu.settings import Settings
 from uicgpu.vocabulary import Column
@@ -190,7 +190,7 @@ class Recommender:
         total = np.zeros((len(block), self.part.events.n_items), np.float64)
         for name, weights in ladder.items():
             if weights[rung].any():
-                total += weights[rung, None] * z[name]
+                add_weighted(total, z[name], weights[rung])
         exclude(total, block.offsets, block.items, self._allowed[rung], self.allow_repeat)
         return total
 

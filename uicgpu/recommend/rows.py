@@ -68,6 +68,16 @@ def add_dense_rows(offsets: Any, indices: Any, weights: Any, position: Any, tabl
 
 
 @compiled
+def add_weighted(total: Any, scores: Any, weights: Any) -> None:
+    """Add ``weights[row] * scores[row]`` to float64 ``total``, in place and without a table in between."""
+    for row in range(total.shape[0]):
+        weight = np.float64(weights[row])
+        if weight != 0.0:
+            for column in range(total.shape[1]):
+                total[row, column] += weight * scores[row, column]
+
+
+@compiled
 def exclude(scores: Any, offsets: Any, items: Any, allowed: Any, keep_seen: bool) -> None:
     """Set to minus infinity, in place, what is no candidate: items not allowed, and seen ones unless ``keep_seen``.
 
