@@ -147,6 +147,9 @@ class Settings(BaseModel):
     """Fine-tune the encoder on the training part of the events first."""
     recipe: Literal["auto", "whiten", "head", "full", "lora"] = "auto"
     """What ``train`` trains. ``auto``: all weights; adapters (lora) for decoder models."""
+    objective: Literal["block", "pairs", "history", "masked"] = "block"
+    """Loss of the encoder's training. ``block``: leave one out over a user's items; ``pairs``: two items of a user
+    within a window; ``history``: what came after the latest items; ``masked``: hidden words of the texts, no events."""
 
     algorithm: Literal["kmeans", "hdbscan", "dbscan", "hierarchical"] = "kmeans"
     """Clustering algorithm."""

@@ -130,3 +130,14 @@ def tuned(toy_folder: Path, world: tuple[EventTable, list[str]], brief_head):
     encoder = Encoder(toy_folder, device="cpu", guard=False, threads=1)
     data = prepare(world[0], world[1], recipe, 0)
     return SimpleNamespace(result=fine_tune(data, encoder, recipe, seed=0), data=data, recipe=recipe, encoder=encoder)
+
+
+@pytest.fixture
+def files(world, tmp_path):
+    events, texts = world
+    lines = [f"u{u},{i},{1_600_000_000 + t}" for u, i, t in zip(events.users, events.items, events.times, strict=True)]
+    (tmp_path / "events.csv").write_text("user_id,item_id,timestamp\n" + "\n".join(lines) + "\n")
+    (tmp_path / "items.csv").write_text(
+        "item_id,title\n" + "\n".join(f"{row},{text}" for row, text in enumerate(texts)) + "\n"
+    )
+    return ["--events", str(tmp_path / "events.csv"), "--items", str(tmp_path / "items.csv"), "--split", "none"]

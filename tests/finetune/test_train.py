@@ -10,13 +10,15 @@ from uicgpu.encode.encoder import Encoder
 from uicgpu.encode.folders import read_folder
 from uicgpu.errors import InputError, MissingExtraError, OutOfResourcesError, SettingsError
 from uicgpu.finetune import folder as folder_room
+from uicgpu.finetune.arms import train_masked
 from uicgpu.finetune.folder import check_out, merged_weights, read_ranking_map, write_encoder
 from uicgpu.finetune.lora import folded_state, low_rank, without_adapters
-from uicgpu.finetune.masked import adapt_to_texts, mask_tokens
+from uicgpu.finetune.masked import MaskedReader, mask_tokens
 from uicgpu.finetune.network import TrainableEncoder
 from uicgpu.finetune.recipe import recipe_of
 from uicgpu.finetune.similarity import general_similarity
 from uicgpu.finetune.train import fine_tune
+from uicgpu.runs.progress import SilentProgress
 
 
 def test_all_arms_are_judged_from_the_cheapest_to_the_dearest(tuned):
@@ -201,15 +203,18 @@ def test_masks_spare_special_tokens_and_most_of_the_rest():
 
 def test_masked_training_learns_words(toy_folder, tuned):
     encoder = TrainableEncoder(read_folder(toy_folder), tuned.data.texts.texts)
-    losses = adapt_to_texts(encoder, tuned.data.rows, 12, 0)
-    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+    judged = tuned.data.rows[::5]
+    readable = np.setdiff1d(tuned.data.rows, judged)
+    record = train_masked(encoder, readable, 150, 0, None, "id", SilentProgress(), judged)
+    assert record["losses"][-1] < record["losses"][0]
+    assert record["held_out_loss"][1] < record["held_out_loss"][0]
 
 
 def test_a_decoder_has_no_mask(build, tmp_path, monkeypatch):
     encoder = TrainableEncoder(read_folder(build.folder(tmp_path, "qwen3")), ["red"])
     monkeypatch.setattr(encoder, "mask_token", lambda: None)
     with pytest.raises(InputError, match="no mask token"):
-        adapt_to_texts(encoder, np.array([0]), 1, 0)
+        MaskedReader(encoder, 0)
 
 
 def test_similarity_sees_damage():
@@ -226,17 +231,6 @@ def test_similarity_sees_damage():
 
     assert general_similarity(right) == pytest.approx(1.0, abs=1e-3)
     assert general_similarity(lambda texts: np.ones((len(texts), 2), np.float32)) == 0.0
-
-
-@pytest.fixture
-def files(world, tmp_path):
-    events, texts = world
-    lines = [f"u{u},{i},{1_600_000_000 + t}" for u, i, t in zip(events.users, events.items, events.times, strict=True)]
-    (tmp_path / "events.csv").write_text("user_id,item_id,timestamp\n" + "\n".join(lines) + "\n")
-    (tmp_path / "items.csv").write_text(
-        "item_id,title\n" + "\n".join(f"{row},{text}" for row, text in enumerate(texts)) + "\n"
-    )
-    return ["--events", str(tmp_path / "events.csv"), "--items", str(tmp_path / "items.csv"), "--split", "none"]
 
 
 def test_the_command_writes_an_encoder(files, toy_folder, tmp_path, capsys):

@@ -13,20 +13,28 @@ import pytest
 
 from uicgpu.encode.folders import read_folder
 from uicgpu.errors import OutOfResourcesError, UicError
-from uicgpu.finetune.head import LinearHead
+from uicgpu.finetune.blocks import BlockSampler
+from uicgpu.finetune.checkpoint import Checkpoint
+from uicgpu.finetune.head import HEAD_SCHEDULE, LinearHead
+from uicgpu.finetune.later import LaterBehaviour
 from uicgpu.finetune.network import TrainableEncoder
 from uicgpu.finetune.trainer import Training
 from uicgpu.runs import folder as run_folder
+
+
+def begin_training(trainee, data, schedule, folder=None, identity="id"):
+    sampler = BlockSampler(data.past, schedule.block, schedule.pairs, 0, "full")
+    checkpoint = Checkpoint(folder, "full", identity) if folder is not None else None
+    return Training(trainee, sampler, LaterBehaviour(data.past, data.later, 0), schedule, "full", checkpoint)
 
 
 @pytest.fixture
 def start(toy_folder, tuned, short):
     """A fresh encoder and its training."""
 
-    def begin(folder=None, **changes):
+    def begin(folder=None, identity="id", **changes):
         trainee = TrainableEncoder(read_folder(toy_folder), tuned.data.texts.texts)
-        schedule = dataclasses.replace(short, **changes)
-        return trainee, Training(trainee, tuned.data.past, tuned.data.later, schedule, 0, "full", folder, "id")
+        return trainee, begin_training(trainee, tuned.data, dataclasses.replace(short, **changes), folder, identity)
 
     return begin
 
@@ -80,10 +88,10 @@ def test_kill_9_in_the_middle_gives_the_same_bytes(toy_folder, tmp_path, start, 
         from uicgpu.finetune.network import TrainableEncoder
         from uicgpu.finetune.recipe import Recipe
         from uicgpu.finetune.train import prepare
-        from uicgpu.finetune.trainer import Training
+        from test_trainer import begin_training
         data = prepare(*make_world(), Recipe("full", SHORT), 0)
         trainee = TrainableEncoder(read_folder(Path({str(toy_folder)!r})), data.texts.texts)
-        training = Training(trainee, data.past, data.later, SHORT, 0, "full", Path({str(tmp_path)!r}), "id")
+        training = begin_training(trainee, data, SHORT, Path({str(tmp_path)!r}))
         training.run(lambda count: training.record.step == 3 and os.kill(os.getpid(), signal.SIGKILL))
     """)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
@@ -104,10 +112,9 @@ def test_a_finished_training_is_not_run_again(start, tmp_path):
     assert same(weights_of(one), weights_of(again))
 
 
-def test_a_checkpoint_of_something_else_is_not_used(start, tmp_path, tuned, short):
+def test_a_checkpoint_of_something_else_is_not_used(start, tmp_path):
     start(tmp_path)[1].run()
-    trainee, _ = start()
-    other = Training(trainee, tuned.data.past, tuned.data.later, short, 0, "full", tmp_path, "another id")
+    _, other = start(tmp_path, identity="another id")
     other._resume()
     assert other.record.step == 0
 
@@ -180,9 +187,7 @@ def test_a_head_starts_as_nothing_and_learns(tuned):
     head = LinearHead(inputs)
     rows = np.arange(10)
     assert np.abs(head.vectors(rows) - inputs[rows]).max() < 1e-6
-    from uicgpu.finetune.head import HEAD_SCHEDULE
-
-    record = Training(head, data.past, data.later, dataclasses.replace(HEAD_SCHEDULE, steps=60), 0, "head").run()
+    record = begin_training(head, data, dataclasses.replace(HEAD_SCHEDULE, steps=60)).run()
     assert np.mean(record.losses[-5:]) < np.mean(record.losses[:5])
     moved = inputs[rows] @ head.affine().weight.T
     assert np.abs(moved / np.linalg.norm(moved, axis=1, keepdims=True) - head.vectors(rows)).max() < 1e-5

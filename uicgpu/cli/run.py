@@ -30,7 +30,7 @@ from uicgpu.settings import resolve_settings
 @setting_options(COLUMNS)
 @setting_options(CLEANING)
 @setting_options(ENCODING)
-@setting_options(("train", "recipe"))
+@setting_options(("train", "recipe", "objective"))
 @setting_options(("numeric_weight",))
 @setting_options(CLUSTERING)
 @setting_options(("top", "allow_repeat"))

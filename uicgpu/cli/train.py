@@ -17,7 +17,7 @@ from uicgpu.settings import resolve_settings
 @setting_options(COLUMNS)
 @setting_options(CLEANING)
 @setting_options(("model", "batch_tokens", "max_tokens"))
-@setting_options(("split",))
+@setting_options(("split", "objective"))
 @click.option("--out", "out_folder", type=click.Path(path_type=Path), required=True, metavar="ENCODER")
 @click.option(
     "--recipe",
@@ -30,13 +30,24 @@ from uicgpu.settings import resolve_settings
 @click.option("--learning-rate", type=float, help="Peak learning rate. Default: 0.0003, for lora 0.002.")
 @click.option("--temperature", type=float, help="Temperature of the softmax. Default: 0.1.")
 @click.option(
-    "--masked-steps", type=click.IntRange(0), default=0, help="Masked-language-model steps on the texts first."
+    "--log-q",
+    type=click.FloatRange(0, 1),
+    help="Share of log Q, the popularity of items. block: of it that is explained away, default 0.5. pairs, history: "
+    "of the classical correction, default 0, because it harms items without events.",
+)
+@click.option("--window", type=click.IntRange(1), help="pairs: places before and after an item. Default: 10.")
+@click.option("--window-days", type=float, help="pairs, history: most days between two items. Default: no limit.")
+@click.option("--latest", type=click.IntRange(1), help="history: items that make the query. Default: 8.")
+@click.option(
+    "--masked-steps",
+    type=click.IntRange(0),
+    help="Masked-language-model steps on the texts first. Default: 0, with objective masked 200.",
 )
 @click.option(
     "--hard-negatives",
     type=click.FloatRange(0, 0.5),
     default=0.0,
-    help="Share of each block drawn near its other texts. Default: 0.",
+    help="Share of each step's texts drawn near its other texts (FAISS). Default: 0.",
 )
 @shared_options
 @click.option("--resume/--fresh", "resume", default=True, help="Go on after an interruption (default), or start anew.")
@@ -49,7 +60,11 @@ def command(
     block: int | None,
     learning_rate: float | None,
     temperature: float | None,
-    masked_steps: int,
+    log_q: float | None,
+    window: int | None,
+    window_days: float | None,
+    latest: int | None,
+    masked_steps: int | None,
     hard_negatives: float,
     settings_file: Path | None,
     resume: bool,
@@ -65,6 +80,8 @@ def command(
     Examples:
       uicgpu train --events ratings.csv --items movies.csv --min-value 3.5 --out encoder
       uicgpu train --events sales.parquet --recipe head --out encoder
+      uicgpu train --events sales.parquet --objective history --window-days 30 --out encoder
+      uicgpu train --items catalogue.csv --objective masked --out encoder
       uicgpu train --events sales.parquet --out encoder --dry-run
 
     Use it with uicgpu run --model encoder. An interrupted training goes on with the same command.
@@ -81,6 +98,11 @@ def command(
             block=block,
             learning_rate=learning_rate,
             temperature=temperature,
+            log_q=log_q,
+            objective=resolved.settings.objective,
+            window=window,
+            window_days=window_days,
+            latest=latest,
             masked_steps=masked_steps,
             hard_negatives=hard_negatives,
         )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from uicgpu.errors import InputError
 from uicgpu.finetune.behaviour import History, draw_probability
+from uicgpu.finetune.schedule import Schedule
 from uicgpu.randomness import generator
 
 LARGEST_PART_OF_BLOCK: Final = 0.5
@@ -40,6 +41,21 @@ class Block:
     pair_users: NDArray[np.int64]
     targets: NDArray[np.int64]
     log_draw: NDArray[np.float32]
+
+    def gradient(self, trainee: Any, schedule: Schedule) -> float:
+        """Put the gradient of :func:`uicgpu.finetune.objective.user_block_loss` into the trainee; return the loss."""
+        import torch
+
+        from uicgpu.finetune.objective import user_block_loss
+
+        def loss(vectors: torch.Tensor) -> torch.Tensor:
+            arrays = (self.members, self.pair_users, self.targets, self.log_draw)
+            members, users, targets, log_draw = (torch.from_numpy(array).to(vectors.device) for array in arrays)
+            return user_block_loss(
+                vectors, members, users, targets, log_draw, schedule.temperature, schedule.popularity
+            )
+
+        return float(trainee.step(self.texts, loss))
 
 
 class BlockSampler:

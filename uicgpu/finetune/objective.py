@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -96,6 +98,12 @@ def uniformity(vectors: Tensor, most: int = 2000) -> float:
     """Log of the mean ``exp(-2 |x - y|^2)`` over pairs (Wang and Isola 2020): lower is more uniform, 0 is collapse."""
     few = vectors[:most].double()
     return float(torch.pdist(few).pow(2).mul(-2).exp().mean().log()) if few.shape[0] > 1 else 0.0
+
+
+def spread_uniformity(vectors: NDArray[np.float32]) -> float:
+    """:func:`uniformity` of up to 1,000 rows [n, dim], evenly spread: the same rows for every encoder."""
+    few = vectors[np.linspace(0, vectors.shape[0] - 1, min(1000, vectors.shape[0])).astype(np.int64)]
+    return uniformity(torch.from_numpy(few))
 
 
 def alignment(left: Tensor, right: Tensor) -> float:

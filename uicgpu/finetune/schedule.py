@@ -29,7 +29,8 @@ class Schedule:
     warm_up
         Share of the steps over which the rate rises; it also falls linearly to 0 over all steps.
     temperature, popularity
-        Of :func:`uicgpu.finetune.objective.user_block_loss`.
+        Of :func:`uicgpu.finetune.objective.user_block_loss`; with pairs and histories, ``popularity`` is the
+        correction of :func:`uicgpu.finetune.objective.pair_loss`.
     evaluate_every
         Steps between two looks at later behaviour.
     patience

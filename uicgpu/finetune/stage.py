@@ -19,7 +19,6 @@ from uicgpu.encode.models import find_model
 from uicgpu.errors import InputError, RunFolderError, SettingsError
 from uicgpu.events.interactions import EventTable, load_events
 from uicgpu.events.split import split_events
-from uicgpu.finetune.behaviour import build_history, check_enough, distinct
 from uicgpu.finetune.folder import check_out, read_ranking_map, write_encoder
 from uicgpu.finetune.recipe import Recipe
 from uicgpu.finetune.train import FineTuned, fine_tune, prepare
@@ -70,31 +69,39 @@ def train_encoder(
     dict
         What ships and why, figures, and where it is.
     """
-    if not settings.events:
-        raise SettingsError("no events given", fix="add --events PATH (a file, a folder or a glob)")
+    texts_only = not settings.events and bool(settings.items) and settings.objective == "masked"
+    if not settings.events and not texts_only:
+        raise SettingsError(
+            "no events given",
+            fix="add --events PATH (a file, a folder or a glob), or --objective masked to learn from --items alone",
+        )
     check_out(out, fresh=fresh)
     backend = choose_backend(settings.device, settings.threads, settings.memory)
     events, texts = _read(settings, backend, progress)
     encoder = _encoder(settings.model, settings, backend, texts, progress)
     recipe = recipe_of(encoder.model.architecture)
-    train = _training_part(events, settings, progress)
+    train = _training_part(events, settings, progress) if events is not None else None
     if dry_run:
-        return _plan(train, texts, recipe, encoder)
-    data = prepare(train, texts, recipe, settings.seed)
+        from uicgpu.finetune.plan import plan_training
+
+        return plan_training(train, texts, recipe, encoder)
     checkpoints = out.with_name(f".{out.name}.checkpoints")
     if fresh:
         shutil.rmtree(checkpoints, ignore_errors=True)
-    tuned = fine_tune(
-        data,
-        encoder,
-        recipe,
-        seed=settings.seed,
-        device=backend.device,
-        threads=settings.threads,
-        memory=settings.memory,
-        checkpoints=checkpoints,
-        progress=progress,
-    )
+    machine: dict[str, Any] = {
+        "seed": settings.seed,
+        "device": backend.device,
+        "threads": settings.threads,
+        "memory": settings.memory,
+        "checkpoints": checkpoints,
+        "progress": progress,
+    }
+    if train is None:
+        from uicgpu.finetune.texts_only import adapt_to_texts
+
+        tuned = adapt_to_texts(texts, encoder, recipe, **machine)
+    else:
+        tuned = fine_tune(prepare(train, texts, recipe, settings.seed), encoder, recipe, **machine)
     write_encoder(out, tuned.model, tuned.weights, tuned.ranking, tuned.facts)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return {**summary(tuned), "out": str(out.resolve())}
@@ -108,7 +115,7 @@ def train_stage(context: StageContext, recipe_of: RecipeOf, events: EventTable) 
     context
         The run, with clean events and items done.
     recipe_of
-        What to train; None of it happens where ``settings.train`` is off.
+        What to train.
     events
         All clean events; the run's split decides which of them may be learned from.
     """
@@ -190,10 +197,14 @@ def summary(tuned: FineTuned) -> dict[str, Any]:
     }
 
 
-def _read(settings: Settings, backend: Backend, progress: Progress) -> tuple[EventTable, list[str]]:
+def _read(settings: Settings, backend: Backend, progress: Progress) -> tuple[EventTable | None, list[str]]:
+    """Return events (None where none are given) and one text per item."""
     from uicgpu.events.clean import clean_events
     from uicgpu.items.read import read_items
 
+    if not settings.events:
+        none = pl.DataFrame(schema={Column.ITEM: pl.String, Column.TEXT: pl.String, Column.CATEGORY: pl.String})
+        return None, read_items(settings, none, progress.say).items[Column.TEXT].to_list()
     with tempfile.TemporaryDirectory(prefix="uicgpu-train-") as scratch:
         cleaned = clean_events(settings, backend, Path(scratch) / "events", progress.say)
     column = cleaned.facts["columns"]["item"]
@@ -233,30 +244,3 @@ def _training_part(events: EventTable, settings: Settings, progress: Progress) -
             f"train on {len(train):,} of {len(events):,} events: the rest is for the evaluation, --split {split.kind}"
         )
     return train
-
-
-def _plan(events: EventTable, texts: list[str], recipe: Recipe, encoder: Encoder) -> dict[str, Any]:
-    """What a training would be: sizes, and an order of magnitude of time from the floating-point operations."""
-    from uicgpu.encode.language import load_tokenizer
-
-    found = distinct(texts)
-    history = build_history(events, found)
-    check_enough(history)
-    sample = found.texts[:: max(1, len(found) // 1000)]
-    tokens = float(np.minimum(load_tokenizer(encoder.model).tokenise(sample).lengths, 64).mean())
-    weights = encoder.model.folder.glob("*.safetensors")
-    parameters = sum(file.stat().st_size for file in weights) / 4
-    block = min(recipe.schedule.block, len(found))
-    # six operations per weight and token; embedding tables are in the file but cost nothing, so this is an upper bound
-    work = 6 * parameters * tokens * block * recipe.schedule.steps if recipe.trains_encoder else 0.0
-    return {
-        "recipe": recipe.name,
-        "model": encoder.model.name,
-        "users": int((history.lengths > 0).sum()),
-        "texts": len(found),
-        "pairs": len(history),
-        "steps": recipe.schedule.steps if recipe.trains_encoder else 0,
-        "tokens per step": round(tokens * block),
-        "rough minutes at 40 GFLOP/s": round(work / 40e9 / 60, 1),
-        "rough GiB": round((16 * parameters if recipe.trains_encoder else 4 * parameters) / 2**30 + 0.5, 1),
-    }

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +31,6 @@ from uicgpu.finetune.ranking_map import RankingMap, centring, whitened
 from uicgpu.finetune.recipe import Recipe
 from uicgpu.finetune.similarity import LARGEST_LOSS, general_similarity
 from uicgpu.runs.progress import Progress, SilentProgress
-
-if TYPE_CHECKING:
-    from uicgpu.finetune.network import TrainableEncoder
 
 REFERENCE: Final = "half-whitened"
 ALGORITHM: Final = 1
@@ -170,6 +166,8 @@ def fine_tune(
     UicError
         A loss that is not finite.
     """
+    from uicgpu.finetune.objective import spread_uniformity
+
     progress = progress or SilentProgress()
     started = time.process_time()
     with progress.task("encode", total=len(data.texts), unit="texts") as advance:
@@ -191,8 +189,10 @@ def fine_tune(
         if recipe.name == "whiten":
             return
         label = f"{name} + head" if name else "head"
+        from uicgpu.finetune.arms import train_head
+
         inputs = whitening.apply(vectors)
-        ranking, record = _train_head(inputs, data, whitening, seed, label, progress)
+        ranking, record = train_head(inputs, data.past, data.later, whitening, seed, label, progress)
         records[label] = record
         add(label, vectors, weights, ranking.then(centring(ranking.apply(vectors[data.rows]))))
         add(f"{label} + whitening", vectors, weights, whitened(vectors, data.rows, ranking))
@@ -204,13 +204,18 @@ def fine_tune(
     states: dict[str, dict[str, NDArray[Any]]] = {}
     plain: dict[str | None, NDArray[np.float32]] = {None: frozen}
     if recipe.trains_encoder:
-        trainable = _trainable(model, data, recipe, device, threads, memory, seed)
-        base_state = _state(trainable)
-        records[recipe.name] = _train_encoder(trainable, data, recipe, seed, checkpoints, identity, progress)
-        trained = _state(trainable)
+        from uicgpu.finetune.arms import load_weights, train_encoder_weights, trainable_encoder, weights_of
+
+        trainable = trainable_encoder(model, data.texts.texts, recipe, device, threads, memory, seed)
+        base_state = weights_of(trainable)
+        readable = np.flatnonzero(~data.held)
+        records |= train_encoder_weights(
+            trainable, data.past, data.later, readable, recipe, seed, checkpoints, identity, progress
+        )
+        trained = weights_of(trainable)
         half = {name: ((base_state[name] + value) / 2).astype(np.float32) for name, value in trained.items()}
         for name, state in (("blend", half), (recipe.name, trained)):
-            _load(trainable, state)
+            load_weights(trainable, state)
             states[name] = state
             with progress.task(f"encode with {name}", total=len(data.texts), unit="texts") as advance:
                 plain[name] = trainable.vectors(np.arange(len(data.texts)), advance)
@@ -225,13 +230,7 @@ def fine_tune(
     verdict = decide(eligible, REFERENCE, seed)
     chosen = arms[verdict.chosen]
     facts = {
-        "base": {
-            "name": model.name,
-            "architecture": model.architecture,
-            "dim": model.dim,
-            "pooling": model.pooling,
-            "weights_sha256": model.weights_sha256,
-        },
+        "base": base_facts(model),
         "base_licence": base_licence(model),
         "data": {
             "sha256": data.sha256,
@@ -249,9 +248,9 @@ def fine_tune(
         },
         "similarity": {**meaning, "shipped": meaning.get(chosen.weights or "base", meaning["base"])},
         "uniformity": {
-            "base": _uniformity(frozen[data.rows]),
-            "shipped": _uniformity(plain[chosen.weights][data.rows]),
-            "ranking": _uniformity(chosen.ranking.apply(plain[chosen.weights][data.rows])),
+            "base": spread_uniformity(frozen[data.rows]),
+            "shipped": spread_uniformity(plain[chosen.weights][data.rows]),
+            "ranking": spread_uniformity(chosen.ranking.apply(plain[chosen.weights][data.rows])),
         },
         "alignment": {
             "base": _alignment(frozen, data.past),
@@ -274,109 +273,15 @@ def fine_tune(
     )
 
 
-def _train_head(
-    inputs: NDArray[np.float32], data: Data, before: RankingMap, seed: int, label: str, progress: Progress
-) -> tuple[RankingMap, dict[str, Any]]:
-    from uicgpu.finetune.head import HEAD_SCHEDULE, LinearHead
-    from uicgpu.finetune.trainer import Training
-
-    head = LinearHead(inputs)
-    training = Training(head, data.past, data.later, HEAD_SCHEDULE, seed, label.replace(" + ", "-"))
-    with progress.task(label, total=HEAD_SCHEDULE.steps, unit="steps") as advance:
-        record = training.run(advance)
-    return before.then(head.affine()), _summary(dataclasses.asdict(record))
-
-
-def _train_encoder(
-    trainable: TrainableEncoder,
-    data: Data,
-    recipe: Recipe,
-    seed: int,
-    checkpoints: Path | None,
-    identity: str,
-    progress: Progress,
-) -> dict[str, Any]:
-    from uicgpu.finetune.trainer import Training
-
-    if recipe.masked_steps:
-        from uicgpu.finetune.masked import adapt_to_texts
-
-        with progress.task("masked language model", total=recipe.masked_steps, unit="steps") as advance:
-            adapt_to_texts(trainable, data.rows, recipe.masked_steps, seed, advance)
-    training = Training(
-        trainable, data.past, data.later, recipe.schedule, seed, recipe.name, checkpoints, identity, progress.say
-    )
-    if recipe.hard_negatives:
-        from uicgpu.finetune.negatives import near_texts
-
-        training.sampler.add_near(near_texts(trainable.vectors(training.sampler.eligible)), recipe.hard_negatives)
-    progress.say(estimate(trainable, training.sampler.draw(0).texts, recipe.schedule.steps)["words"])
-    with progress.task(recipe.name, total=recipe.schedule.steps, unit="steps") as advance:
-        record = training.run(advance)
-    return _summary(dataclasses.asdict(record))
-
-
-def estimate(trainable: TrainableEncoder, rows: NDArray[np.int64], steps: int) -> dict[str, Any]:
-    """Time a step on a few texts; return what the training will take: seconds, bytes, and one line of words."""
-    probe = rows[: max(8, rows.size // 8)]
-    started = time.perf_counter()
-    trainable.step(probe, lambda vectors: vectors.square().sum())
-    per_token = (time.perf_counter() - started) / max(trainable.tokens(probe), 1)
-    seconds = per_token * trainable.tokens(rows) * steps
-    parameters = sum(value.numel() for value in trainable.parameters().values())
-    network = sum(value.numel() for value in trainable.network.parameters())
-    activations = min(trainable.activation_bytes(rows), trainable.memory)
-    needed = 4 * (network + 4 * parameters) + activations
+def base_facts(model: Model) -> dict[str, Any]:
+    """Return what the model card says of the base."""
     return {
-        "seconds": seconds,
-        "bytes": needed,
-        "words": (
-            f"training {parameters:,} of {network:,} weights, {steps} steps of {rows.size} texts "
-            f"({trainable.tokens(rows):,} tokens): about {seconds / 60:.0f} min and {needed / 2**30:.1f} GiB"
-        ),
+        "name": model.name,
+        "architecture": model.architecture,
+        "dim": model.dim,
+        "pooling": model.pooling,
+        "weights_sha256": model.weights_sha256,
     }
-
-
-def _trainable(
-    model: Model, data: Data, recipe: Recipe, device: str, threads: int, memory: int, seed: int
-) -> TrainableEncoder:
-    from uicgpu.finetune.network import TrainableEncoder
-
-    adapt: Callable[[Any], Any] | None = None
-    if recipe.name == "lora":
-        from uicgpu.finetune.lora import low_rank
-
-        adapt = low_rank(recipe.rank, seed)
-    return TrainableEncoder(model, data.texts.texts, device, threads, memory // 2, adapt)
-
-
-def _state(trainable: TrainableEncoder) -> dict[str, NDArray[Any]]:
-    """Weights of the plain network by name, adapters folded in."""
-    from uicgpu.finetune.lora import folded_state
-
-    return {name: value.detach().cpu().numpy().copy() for name, value in folded_state(trainable.network).items()}
-
-
-def _load(trainable: TrainableEncoder, state: dict[str, NDArray[Any]]) -> None:
-    import torch
-
-    from uicgpu.finetune.lora import without_adapters
-
-    trainable.network = without_adapters(trainable.network)
-    trainable.network.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()}, strict=False)
-
-
-def _summary(record: dict[str, Any]) -> dict[str, Any]:
-    """Keep the record short: every tenth loss."""
-    return {**record, "losses": record["losses"][::10], "validation": [list(pair) for pair in record["validation"]]}
-
-
-def _uniformity(vectors: NDArray[np.float32]) -> float:
-    import torch
-
-    from uicgpu.finetune.objective import uniformity
-
-    return uniformity(torch.from_numpy(vectors[np.linspace(0, vectors.shape[0] - 1, 1000).astype(np.int64)]))
 
 
 def _alignment(vectors: NDArray[np.float32], past: History) -> float:

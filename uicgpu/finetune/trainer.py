@@ -6,11 +6,10 @@ killed and resumed gives the bytes of one that was not. Checkpoints are safetens
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -19,18 +18,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from uicgpu.errors import UicError
-from uicgpu.finetune.behaviour import History
-from uicgpu.finetune.blocks import Block, BlockSampler
+from uicgpu.finetune.checkpoint import Checkpoint
+from uicgpu.finetune.later import LaterBehaviour
 from uicgpu.finetune.network import LossOf
-from uicgpu.finetune.objective import user_block_loss
 from uicgpu.finetune.schedule import Schedule
-from uicgpu.randomness import generator
-from uicgpu.runs.folder import sha256_file, write_json, write_tensors
 
-VALIDATION_TEXTS: Final = 512
 BETAS: Final = (0.9, 0.999)
 EPSILON: Final = 1e-8
-STATE: Final = "checkpoint.json"
+MASKED: Final = "masked"
+"""Name of the masked-language-model training, whose rate is not an option."""
 
 
 class Trainee(Protocol):
@@ -46,6 +42,22 @@ class Trainee(Protocol):
 
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return unit vectors of the texts, without gradient."""
+        ...
+
+
+class Batch(Protocol):
+    """What one step sees."""
+
+    def gradient(self, trainee: Any, schedule: Schedule) -> float:
+        """Put the gradient of the batch's loss into the trainee's parameters; return the loss."""
+        ...
+
+
+class Sampler(Protocol):
+    """Draws batches; the batch of a step depends on the step's number and the seed alone."""
+
+    def draw(self, step: int) -> Batch:
+        """Return the batch of a step, counted from 0."""
         ...
 
 
@@ -74,39 +86,6 @@ class Record:
     stopped: str = ""
 
 
-class LaterBehaviour:
-    """A fixed block of texts and what users did with them later: cheap enough to be asked often.
-
-    Each user is the sum of the past texts in the block; the later ones are to be found among the texts of the block
-    that are not past.
-    """
-
-    def __init__(self, past: History, later: History, seed: int, texts: int = VALIDATION_TEXTS) -> None:
-        used = np.flatnonzero((later.popularity > 0) & (past.popularity > 0))
-        random = generator(seed, "finetune/later")
-        self.texts = np.sort(random.choice(used, min(texts, used.size), replace=False)) if used.size else used
-        before = past.matrix()[:, self.texts].tocsr()
-        after = later.matrix()[:, self.texts].tocsr()
-        users = np.flatnonzero((np.diff(before.indptr) > 0) & (np.diff(after.indptr) > 0))[:2000]
-        self._before = before[users].toarray() > 0
-        self._after = (after[users].toarray() > 0) & ~self._before
-
-    def __len__(self) -> int:
-        return int(self._before.shape[0])
-
-    def ndcg(self, vectors: NDArray[np.float32]) -> float:
-        """Return mean NDCG@10 over the users."""
-        centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
-        centred /= np.maximum(np.sqrt((centred**2).sum(axis=1)), 1e-12)[:, None]
-        scores = np.where(self._before, -np.inf, (self._before.astype(np.float64) @ centred) @ centred.T)
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :10]
-        discounts = 1 / np.log2(np.arange(2, 2 + best.shape[1]))
-        hits = np.take_along_axis(self._after, best, axis=1)
-        ideal = np.concatenate([[1.0], np.cumsum(discounts)])
-        true = np.minimum(self._after.sum(axis=1), best.shape[1])
-        return float(((hits * discounts).sum(axis=1) / ideal[true]).mean())
-
-
 class Training:
     """One training of one trainee.
 
@@ -114,18 +93,16 @@ class Training:
     ----------
     trainee
         What trains.
-    past, later
-        Training behaviour, and the later part of the same users that early stopping looks at.
+    sampler
+        What each step sees, and its loss.
+    judge
+        Later behaviour, for early stopping; None trains to the last step.
     schedule
         How long and how fast.
-    seed
-        Seed of the run.
     name
-        Stream of random numbers, and name of the checkpoint.
-    folder
+        For messages.
+    checkpoint
         Where checkpoints go; None keeps none.
-    identity
-        Hash of everything the result depends on: a checkpoint of anything else is not used.
     say
         Told one line per look.
     """
@@ -133,26 +110,21 @@ class Training:
     def __init__(
         self,
         trainee: Trainee,
-        past: History,
-        later: History,
+        sampler: Sampler,
+        judge: LaterBehaviour | None,
         schedule: Schedule,
-        seed: int,
         name: str,
-        folder: Path | None = None,
-        identity: str = "",
+        checkpoint: Checkpoint | None = None,
         say: Callable[[str], None] | None = None,
-        loss_of: Callable[[Block], LossOf] | None = None,
     ) -> None:
         self.trainee = trainee
+        self.sampler = sampler
         self.schedule = schedule
         self.record = Record()
+        self._judge = judge
         self._name = name
-        self._folder = folder
-        self._identity = identity
+        self._checkpoint = checkpoint
         self._say = say or (lambda _: None)
-        self._loss_of = loss_of or self._block_loss
-        self.sampler = BlockSampler(past, schedule.block, schedule.pairs, seed, name)
-        self._judge = LaterBehaviour(past, later, seed)
         self._parameters = trainee.parameters()
         self._first = {key: torch.zeros_like(value) for key, value in self._parameters.items()}
         self._second = {key: torch.zeros_like(value) for key, value in self._parameters.items()}
@@ -190,8 +162,7 @@ class Training:
         return self.record
 
     def _step(self) -> None:
-        block = self.sampler.draw(self.record.step)
-        loss = self.trainee.step(block.texts, self._loss_of(block))
+        loss = self.sampler.draw(self.record.step).gradient(self.trainee, self.schedule)
         norm = math.sqrt(
             sum(float(p.grad.double().pow(2).sum()) for p in self._parameters.values() if p.grad is not None)
         )
@@ -200,9 +171,11 @@ class Training:
             raise UicError(
                 f"the loss is {loss} and the gradient's length {norm} at step {self.record.step + 1}: training stopped",
                 where=f"training of {self._name}; the checkpoint of step {kept} is kept"
-                if self._folder is not None and kept
+                if self._checkpoint is not None and kept
                 else f"training of {self._name}",
-                fix=f"try a smaller --learning-rate than {self.schedule.learning_rate}",
+                fix="leave --masked-steps out"
+                if self._name == MASKED
+                else f"try a smaller --learning-rate than {self.schedule.learning_rate}",
             )
         scale = min(1.0, self.schedule.clip / (norm + 1e-6)) if self.schedule.clip is not None else 1.0
         self._adamw(self.schedule.rate(self.record.step), scale)
@@ -225,22 +198,8 @@ class Training:
             value.addcdiv_(first, scaled, value=-rate / (1 - BETAS[0] ** count))
             value.grad = None
 
-    def _block_loss(self, block: Block) -> LossOf:
-        device = next(iter(self._parameters.values())).device
-        members = torch.from_numpy(block.members).to(device)
-        users, targets = (torch.from_numpy(part).to(device) for part in (block.pair_users, block.targets))
-        log_draw = torch.from_numpy(block.log_draw).to(device)
-        schedule = self.schedule
-
-        def loss(vectors: Tensor) -> Tensor:
-            return user_block_loss(
-                vectors, members, users, targets, log_draw, schedule.temperature, schedule.popularity
-            )
-
-        return loss
-
     def _look(self) -> None:
-        if not len(self._judge):
+        if self._judge is None or not len(self._judge):
             return
         done = self.record.step
         seen = self._judge.ndcg(self.trainee.vectors(self._judge.texts))
@@ -259,75 +218,23 @@ class Training:
             )
 
     def _save(self) -> None:
-        if self._folder is None:
+        if self._checkpoint is None:
             return
-        groups: dict[str, dict[str, Tensor]] = {
-            "weights": self._parameters,
-            "first": self._first,
-            "second": self._second,
-            "best": self._best,
-        }
-        tensors = {
-            f"{group}/{key}": value.detach().cpu().numpy()
-            for group, held in groups.items()
-            for key, value in held.items()
-        }
-        # Two files in turn: the JSON, written last, names the complete one.
-        name = f"{self._name}-{self.record.step}.safetensors"
-        old = self._state()
-        write_tensors(self._folder / name, tensors)
-        state: dict[str, Any] = {
-            "tensors": name,
-            "sha256": sha256_file(self._folder / name),
-            "identity": self._identity,
-            "step": self.record.step,
-            "losses": self.record.losses,
-            "validation": self.record.validation,
-            "best_step": self.record.best_step,
-            "stopped": self.record.stopped,
-        }
-        write_json(self._folder / f"{self._name}-{STATE}", state)
-        if old and old["tensors"] != name:
-            (self._folder / str(old["tensors"])).unlink(missing_ok=True)
-
-    def _state(self) -> dict[str, Any]:
-        assert self._folder is not None
-        try:
-            state: dict[str, Any] = json.loads((self._folder / f"{self._name}-{STATE}").read_text(encoding="utf-8"))
-            return state if Path(state["tensors"]).name == state["tensors"] else {}
-        except (OSError, ValueError, KeyError, TypeError):
-            return {}
+        groups = {"weights": self._parameters, "first": self._first, "second": self._second, "best": self._best}
+        self._checkpoint.write(groups, dataclasses.asdict(self.record))
 
     def _resume(self) -> None:
-        if self._folder is None:
+        found = self._checkpoint.read(list(self._parameters)) if self._checkpoint is not None else None
+        if found is None:
             return
-        state = self._state()
-        file = self._folder / str(state.get("tensors", ""))
-        if state.get("identity") != self._identity or not file.is_file() or sha256_file(file) != state["sha256"]:
-            return
-        from safetensors.torch import load_file
-
-        tensors = load_file(file)
-        pick = {
-            group: {
-                key.removeprefix(f"{group}/"): value for key, value in tensors.items() if key.startswith(f"{group}/")
-            }
-            for group in ("weights", "first", "second", "best")
-        }
-        if set(pick["weights"]) != set(self._parameters):
-            return
-        self._put(pick["weights"])
+        groups, record = found
+        self._put(groups["weights"])
         device = next(iter(self._parameters.values())).device
-        self._first = {key: value.to(device) for key, value in pick["first"].items()}
-        self._second = {key: value.to(device) for key, value in pick["second"].items()}
-        self._best = {key: value.to(device) for key, value in pick["best"].items()}
-        self.record = Record(
-            int(state["step"]),
-            list(state["losses"]),
-            [(int(step), float(value)) for step, value in state["validation"]],
-            int(state["best_step"]),
-            str(state["stopped"]),
+        self._first, self._second, self._best = (
+            {key: value.to(device) for key, value in groups[name].items()} for name in ("first", "second", "best")
         )
+        record["validation"] = [(int(step), float(value)) for step, value in record["validation"]]
+        self.record = Record(**record)
         self._say(f"{self._name}: going on after step {self.record.step}")
 
     @torch.no_grad()

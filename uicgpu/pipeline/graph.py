@@ -82,7 +82,7 @@ STAGES: tuple[Stage, ...] = (
         train_stage,
         outputs=(Artefact.TRAINING,),
         needs=(StageName.CLEAN, StageName.ITEMS),
-        settings=("train", "recipe", "model", "max_tokens", "split", "seed"),
+        settings=("train", "recipe", "objective", "model", "max_tokens", "split", "seed"),
         fingerprint=encoder_fingerprint,
     ),
     Stage(

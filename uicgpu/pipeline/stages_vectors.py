@@ -23,14 +23,18 @@ from uicgpu.vocabulary import Artefact, Column, StageName
 
 def train_stage(context: StageContext) -> dict[str, Any]:
     """Fine-tune the encoder on behaviour, or record that this was not asked for."""
-    from uicgpu.finetune.recipe import recipe_of
+    from uicgpu.finetune.recipe import Recipe, recipe_of
     from uicgpu.finetune.stage import skip_stage
     from uicgpu.finetune.stage import train_stage as train_encoder
 
     settings = context.settings
     if not settings.train:
         return skip_stage(context)
-    return train_encoder(context, lambda kind: recipe_of(settings.recipe, kind), event_table(context.folder))
+
+    def recipe(architecture: str) -> Recipe:
+        return recipe_of(settings.recipe, architecture, objective=settings.objective)
+
+    return train_encoder(context, recipe, event_table(context.folder))
 
 
 def encode_stage(context: StageContext) -> dict[str, Any]:
