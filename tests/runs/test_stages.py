@@ -67,7 +67,7 @@ class Pipeline:
             "inputs": fingerprint_inputs({"events": [self.input]}, recorded),
             "stages": self.folder.manifest.get("stages", {}),
         }
-        backend = SimpleNamespace(release=lambda: None)
+        backend = SimpleNamespace(release=lambda: None, engines={})
         context = StageContext(Settings(**settings), backend, self.folder, SilentProgress())
         execute(self.stages(), context, "0.1.0")
         return list(self.calls)
@@ -141,7 +141,9 @@ def test_an_interrupted_stage_is_done_again_and_finished_ones_are_kept(pipeline:
 
 def test_a_stage_that_writes_nothing_is_an_error(pipeline: Pipeline) -> None:
     stage = Stage("lazy", lambda context: {}, ("lazy.json",))
-    context = StageContext(Settings(), SimpleNamespace(release=lambda: None), pipeline.folder, SilentProgress())
+    context = StageContext(
+        Settings(), SimpleNamespace(release=lambda: None, engines={}), pipeline.folder, SilentProgress()
+    )
     pipeline.folder.manifest = {"format_version": 1, "inputs": [], "stages": {}}
     with pytest.raises(RunFolderError, match=r"lazy did not write lazy\.json"):
         execute([stage], context, "0.1.0")
@@ -151,7 +153,9 @@ def test_memory_that_does_not_suffice_is_exit_code_5(pipeline: Pipeline) -> None
     def hungry(context: StageContext) -> dict[str, Any]:
         raise MemoryError
 
-    context = StageContext(Settings(), SimpleNamespace(release=lambda: None), pipeline.folder, SilentProgress())
+    context = StageContext(
+        Settings(), SimpleNamespace(release=lambda: None, engines={}), pipeline.folder, SilentProgress()
+    )
     pipeline.folder.manifest = {"format_version": 1, "inputs": [], "stages": {}}
     with pytest.raises(OutOfResourcesError, match="stage hungry"):
         execute([Stage("hungry", hungry, ())], context, "0.1.0")

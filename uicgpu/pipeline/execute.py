@@ -63,7 +63,12 @@ def prepare(resolved: ResolvedSettings, *, command: str, progress: Progress, fre
         "settings": settings.model_dump(mode="json"),
         "settings_sources": resolved.sources,
         "seed": settings.seed,
-        "device": {"name": backend.name, "device": backend.device, "reason": backend.reason},
+        "device": {
+            "name": backend.name,
+            "device": backend.device,
+            "reason": backend.reason,
+            "engines": dict(backend.engines),
+        },
         "versions": versions(),
         "inputs": fingerprint_inputs(files, recorded),
         "stages": folder.manifest.get("stages", {}),

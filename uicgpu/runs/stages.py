@@ -162,6 +162,7 @@ def execute(stages: Sequence[Stage], context: StageContext, package_version: str
         folder.save()
         context.measured.clear()
         reset_peak()
+        context.backend.engines.clear()
         started = time.perf_counter()
         try:
             facts = stage.run(context)
@@ -182,6 +183,7 @@ def execute(stages: Sequence[Stage], context: StageContext, package_version: str
             "seconds": round(time.perf_counter() - started, 3),
             "peak_bytes": peak_bytes(),
             **context.measured,
+            "engines": dict(sorted(context.backend.engines.items())),
             "facts": facts,
             "outputs": {output: folder.describe(output) for output in stage.outputs},
         }
