@@ -164,7 +164,7 @@ class Settings(BaseModel):
     linkage: Literal["ward", "average", "complete", "single"] = "ward"
     """Linkage of hierarchical clustering."""
     noise: Literal["assign", "keep"] = "assign"
-    """Users that a density algorithm leaves out: assign to the nearest cluster, or keep as -1."""
+    """Users that a density algorithm leaves out: assign to the cluster that fits best, or keep as -1."""
     stability_runs: int = Field(default=5, ge=0)
     """Bootstrap repetitions behind the stability figure; 0 leaves it out."""
 

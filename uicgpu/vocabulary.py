@@ -85,6 +85,8 @@ class Artefact:
     """What ``train`` found, or that nothing was trained."""
     CLUSTERING: Final = "stages/clustering.parquet"
     """Labels, second labels and confidence, one row per user."""
+    DENSITY: Final = "stages/density.safetensors"
+    """What places later users where HDBSCAN or DBSCAN would have; no arrays for the other algorithms."""
     CLUSTER_FACTS: Final = "stages/cluster_facts.json"
     LABELS: Final = "stages/labels.parquet"
     """Known group per user, where ``--label-column`` names a column of the events."""

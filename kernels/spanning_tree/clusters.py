@@ -17,21 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uicgpu.kernels.compilation import compiled
+from uicgpu.kernels.spanning_tree.tree import Tree
 
 
-def cut_tree(
-    low: NDArray[np.int32], high: NDArray[np.int32], weights: NDArray[np.float64], min_cluster_size: int
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Labels (-1: noise) and membership strengths of the points of a spanning tree with ascending ``weights``.
+def cut_tree(tree: Tree, min_cluster_size: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Labels (-1: noise) and membership strengths of the points of a spanning tree.
 
     Clusters are numbered by their first member.
     """
     from sklearn.cluster._hdbscan._linkage import MST_edge_dtype, make_single_linkage
     from sklearn.cluster._hdbscan._tree import tree_to_labels
 
-    low, high = order_ties(low, high, weights, min_cluster_size)
-    edges = np.empty(len(weights), dtype=MST_edge_dtype)
-    edges["current_node"], edges["next_node"], edges["distance"] = low, high, weights
+    low, high = order_ties(tree.low, tree.high, tree.weights, min_cluster_size)
+    edges = np.empty(len(low), dtype=MST_edge_dtype)
+    edges["current_node"], edges["next_node"], edges["distance"] = low, high, tree.weights
     labels, strengths = tree_to_labels(make_single_linkage(edges), min_cluster_size)
     inside = labels >= 0
     found, first = np.unique(labels[inside], return_index=True)

@@ -27,6 +27,8 @@ class Cloud:
     ----------
     x
         The points, float32 [n, d].
+    mean
+        float64 [d].
     moved
         Points minus their mean, rounded to float32.
     norms
@@ -40,16 +42,20 @@ class Cloud:
     def __init__(self, points: NDArray[np.float32]) -> None:
         self.x = np.ascontiguousarray(points, np.float32)
         n, dim = self.x.shape
-        mean = self.x.sum(axis=0, dtype=np.float64) / max(n, 1)
+        self.mean = self.x.sum(axis=0, dtype=np.float64) / max(n, 1)
         self.moved = np.empty_like(self.x)
         self.norms = np.empty(n)
         for start in range(0, n, 4096):
             part = slice(start, start + 4096)
-            self.moved[part] = self.x[part] - mean
-            self.norms[part] = np.sqrt(np.einsum("ij,ij->i", self.moved[part], self.moved[part], dtype=np.float64))
+            self.moved[part], self.norms[part] = self.move(self.x[part])
         self.half = (self.norms**2 / 2).astype(np.float32)
         # d u for the product, and a few u for moving the points, rounding halves of squares, and the subtraction
         self.error = (dim + 24) * UNIT
+
+    def move(self, points: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Return points minus the mean of the cloud, float32, and their lengths, float64."""
+        moved = (points - self.mean).astype(np.float32)
+        return moved, np.sqrt(np.einsum("ij,ij->i", moved, moved, dtype=np.float64))
 
 
 def nearest(cloud: Cloud, count: int, run: Map | None = None) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
@@ -62,15 +68,12 @@ def nearest(cloud: Cloud, count: int, run: Map | None = None) -> tuple[NDArray[n
 
     def part(start: int) -> None:
         stop = min(start + TILE, n)
-        _nearest(
-            cloud.x,
-            cloud.moved,
-            cloud.norms,
-            cloud.half,
-            cloud.error,
+        nearest_of(
+            cloud,
+            cloud.x[start:stop],
+            cloud.moved[start:stop],
+            cloud.norms[start:stop],
             start,
-            stop,
-            np.empty(TILE * BLOCK, np.float32),
             squares[start:stop],
             rows[start:stop],
         )
@@ -82,6 +85,22 @@ def nearest(cloud: Cloud, count: int, run: Map | None = None) -> tuple[NDArray[n
     else:
         run(part, starts)
     return squares, rows
+
+
+def nearest_of(
+    cloud: Cloud,
+    points: NDArray[np.float32],
+    moved: NDArray[np.float32],
+    norms: NDArray[np.float64],
+    first: int,
+    squares: NDArray[np.float64],
+    rows: NDArray[np.int32],
+) -> None:
+    """Fill ``squares`` and ``rows`` for at most ``TILE`` points: rows from ``first`` of the cloud, or others if -1."""
+    work = np.empty(TILE * BLOCK, np.float32)
+    _nearest(
+        cloud.x, cloud.moved, cloud.norms, cloud.half, cloud.error, points, moved, norms, first, work, squares, rows
+    )
 
 
 @compiled
@@ -124,24 +143,26 @@ def _nearest(
     norms: Any,
     half: Any,
     error: float,
+    points: Any,
+    points_moved: Any,
+    points_norms: Any,
     first: int,
-    stop: int,
     work: Any,
     squares: Any,
     rows: Any,
 ) -> None:
-    n, count, tile = x.shape[0], squares.shape[1], stop - first
+    n, count, tile = x.shape[0], squares.shape[1], points.shape[0]
     space = np.empty(x.shape[1])
     for block in range(0, n, BLOCK):
         end = min(block + BLOCK, n)
         width = end - block
         products = work[: tile * width].reshape(tile, width)
-        np.dot(moved[first:stop], moved[block:end].T, products)
+        np.dot(points_moved, moved[block:end].T, products)
         longest = norms[block:end].max()
         for r in range(tile):
-            i = first + r
-            own = norms[i] * norms[i]
-            margin = error * (norms[i] + longest) ** 2
+            own = points_norms[r] * points_norms[r]
+            margin = error * (points_norms[r] + longest) ** 2
+            itself = first + r if first >= 0 else -1
             for piece in range(0, width, PIECE):
                 limit = (own - squares[r, count - 1] - margin) / 2
                 last = min(piece + PIECE, width)
@@ -149,9 +170,9 @@ def _nearest(
                     continue
                 for p in range(piece, last):
                     j = block + p
-                    if products[r, p] - half[j] < limit or j == i:
+                    if products[r, p] - half[j] < limit or j == itself:
                         continue
-                    square = square_between(x[i], x[j], space)
+                    square = square_between(points[r], x[j], space)
                     if square >= squares[r, count - 1]:
                         continue
                     place = count - 1

@@ -8,7 +8,7 @@ after each batch the component's edge is lighter and spares the rest.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,28 @@ NEIGHBOURS: Final = 24
 TILES: Final = 4
 """Tiles per batch of full comparisons."""
 
-Edges = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]
+
+class Tree(NamedTuple):
+    """A minimum spanning tree under mutual reachability, edges in ascending order.
+
+    Attributes
+    ----------
+    low, high
+        int32 [n - 1], rows of the two ends, ``low < high``.
+    weights
+        float64 [n - 1], mutual reachability of the two ends.
+    cores
+        float64 [n], **squared** core distances: nothing is rounded, so that they can be compared for equality.
+    """
+
+    low: NDArray[np.int32]
+    high: NDArray[np.int32]
+    weights: NDArray[np.float64]
+    cores: NDArray[np.float64]
 
 
-def spanning_tree(points: NDArray[np.float32], min_samples: int, run: Map | None = None) -> Edges:
-    """Return the minimum spanning tree under mutual reachability: ends (lower row first) and weights, lightest first.
+def spanning_tree(points: NDArray[np.float32], min_samples: int, run: Map | None = None) -> Tree:
+    """Return the minimum spanning tree under mutual reachability.
 
     Parameters
     ----------
@@ -73,7 +90,23 @@ def spanning_tree(points: NDArray[np.float32], min_samples: int, run: Map | None
         joined += count
     low, high, weights = (np.concatenate(parts) for parts in zip(*edges, strict=True))
     order = np.lexsort((high, low, weights))
-    return low[order], high[order], np.sqrt(weights[order])
+    return Tree(low[order], high[order], np.sqrt(weights[order]), core)
+
+
+def weigh(
+    points: NDArray[np.float32],
+    low: NDArray[np.int32],
+    high: NDArray[np.int32],
+    min_samples: int,
+    run: Map | None = None,
+) -> Tree:
+    """Return the tree with these edges, found in lower precision elsewhere, with exact core distances and weights."""
+    cloud = Cloud(points)
+    squares, _ = nearest(cloud, max(1, min_samples - 1), run)
+    core = squares[:, min_samples - 2].copy() if min_samples > 1 else np.zeros(len(points))
+    weights = _weights(cloud.x, core, low, high)
+    order = np.lexsort((high, low, weights))
+    return Tree(low[order], high[order], np.sqrt(weights[order]), core)
 
 
 def _compare(
@@ -112,6 +145,14 @@ def _compare(
             part(start)
     else:
         run(part, starts)
+
+
+@compiled
+def _weights(x: Any, core: Any, low: Any, high: Any) -> Any:
+    out, space = np.empty(low.shape[0]), np.empty(x.shape[1])
+    for e in range(low.shape[0]):
+        out[e] = max(square_between(x[low[e]], x[high[e]], space), core[low[e]], core[high[e]])
+    return out
 
 
 @compiled

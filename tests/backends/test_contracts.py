@@ -122,7 +122,7 @@ class TestCalls:
 
     def test_clusters_are_numbered_by_their_first_member(self, gpu):
         x = points(200)
-        for labels in (choose_backend("cuda").hdbscan(x, 5, 4)[0], choose_backend("cuda").dbscan(x, 3.0, 4)):
+        for labels in (choose_backend("cuda").hdbscan(x, 5, 4)[0], choose_backend("cuda").dbscan(x, 3.0, 4)[0]):
             found = list(dict.fromkeys(labels[labels >= 0].tolist()))
             assert found == list(range(len(found))) and len(found) >= 3
 

@@ -104,10 +104,12 @@ def test_impossible_parameters_are_named(model, message):
 def test_reduction_keeps_distances_along_the_axes(backend):
     rng = np.random.default_rng(0)
     plane = rng.standard_normal((50, 2)) @ rng.standard_normal((2, 20)) + 3
-    reduced, facts = reduce_points(plane.astype(np.float32), 2, backend)
+    reduced, projection, facts = reduce_points(plane.astype(np.float32), 2, backend)
     wide = np.linalg.norm(plane[:, None] - plane, axis=2)
     np.testing.assert_allclose(np.linalg.norm(reduced[:, None] - reduced, axis=2), wide, atol=1e-4)
     assert facts == {"dimensions": 2, "variance_kept": pytest.approx(1, abs=1e-5)}
-    same, facts = reduce_points(plane.astype(np.float32), 20, backend)
+    np.testing.assert_array_equal(projection.apply(plane[7:9].astype(np.float32), backend), reduced[7:9])
+    same, nothing, facts = reduce_points(plane.astype(np.float32), 20, backend)
+    assert nothing.apply(plane, backend) is plane
     assert facts["dimensions"] == 20
     np.testing.assert_array_equal(same, plane.astype(np.float32))

@@ -12,7 +12,10 @@ import polars as pl
 import pytest
 
 import uicgpu as uic
+from uicgpu.backends import choose_backend
 from uicgpu.cli.main import call
+from uicgpu.cluster import assign_points
+from uicgpu.cluster.density_model import model_from_state
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
@@ -134,6 +137,14 @@ def test_every_algorithm_gives_each_user_a_cluster(
     assert run.users.height == 240
     assert run.interest_vectors.shape[1] > 384
     assert run.metrics["cluster.count"] == run.clusters.height
+    if algorithm != "hierarchical":  # what the run keeps places its own users where they are
+        model = model_from_state(run.tensors("stages/density.safetensors"))
+        placed = assign_points(run.interest_vectors, run.centroids, choose_backend("cpu", threads=1), model)
+        assert placed.labels.tolist() == run.users["cluster"].to_list()
+        assert placed.confidence.tolist() == run.users["confidence"].to_list()
+    assigned = tmp_path / "assigned.csv"
+    assert call(["assign", str(out), "--events", str(generated.events), "--out", str(assigned), "--quiet"]) == 0
+    assert pl.read_csv(assigned)["cluster"].is_in(run.clusters["cluster"].to_list()).all()
 
 
 def test_settings_and_doctor_tell_what_is_used(capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,8 +59,8 @@ def estimators():
             if hasattr(module, name):
                 setattr(module, name, stand_in)
     x = np.random.default_rng(0).standard_normal((60, 4)).astype(np.float32)
-    reach(lambda: density.hdbscan(x, 5, 4, 0))
-    reach(lambda: density.dbscan(x, 1.0, 4, 0, 2**28))
+    reach(lambda: density.hdbscan(x, 5, 4, 0, 1))
+    reach(lambda: density.dbscan(x, 1.0, 4, 0, 1, 2**28))
     reach(lambda: hierarchy.agglomerative(x, 3, "single", 0, 2**28))
     reach(lambda: kmeans.kmeans_engine(x, 3, 7, 15, 0, 2**28))
     assert len(seen) == 4

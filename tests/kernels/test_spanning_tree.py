@@ -13,8 +13,8 @@ from sklearn.cluster import HDBSCAN
 from sklearn.metrics import adjusted_rand_score
 
 from uicgpu.backends.workers import run_in_order
+from uicgpu.kernels.spanning_tree import Tree, spanning_tree
 from uicgpu.kernels.spanning_tree import nearest as find_nearest
-from uicgpu.kernels.spanning_tree import spanning_tree
 from uicgpu.kernels.spanning_tree import tree as module
 from uicgpu.kernels.spanning_tree.clusters import cut_tree, order_ties
 from uicgpu.kernels.spanning_tree.nearest import Cloud
@@ -48,7 +48,7 @@ def dense_weights(x, min_samples):
 
 
 def check_tree(x, min_samples, **options):
-    low, high, weights = spanning_tree(x, min_samples, **options)
+    low, high, weights, _ = spanning_tree(x, min_samples, **options)
     assert len(weights) == len(x) - 1 and (low < high).all() and (np.diff(weights) >= 0).all()
     np.testing.assert_allclose(weights, dense_weights(x, min_samples), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(weights, reachability(x, min_samples)[low, high], rtol=1e-12, atol=1e-12)
@@ -122,7 +122,7 @@ def test_bytes_do_not_depend_on_threads():
 @pytest.mark.parametrize(("n", "d", "smallest", "min_samples"), [(600, 50, 20, 5), (500, 3, 15, 10), (400, 384, 10, 4)])
 def test_labels_are_those_of_scikit_learn(n, d, smallest, min_samples):
     x = groups(n, n, d)
-    labels, strengths = cut_tree(*spanning_tree(x, min_samples), smallest)
+    labels, strengths = cut_tree(spanning_tree(x, min_samples), smallest)
     theirs = HDBSCAN(min_cluster_size=smallest, min_samples=min_samples, algorithm="brute", copy=True).fit(
         x.astype(np.float64)
     )
@@ -144,16 +144,16 @@ def test_ties_are_one_event():
     want = [0, 0, 0, 1, 1, 1, -1, -1, -1]
     for order in ([5, 6, 7], [7, 6, 5], [7, 5, 6], [6, 7, 5]):
         pick = [0, 1, 2, 3, 4, *order]
-        assert cut_tree(low[pick], high[pick], weights, 3)[0].tolist() == want
+        assert cut_tree(Tree(low[pick], high[pick], weights, np.empty(0)), 3)[0].tolist() == want
 
 
 def test_labels_do_not_depend_on_the_order_of_rows():
     rng = np.random.default_rng(2)
     x = (rng.standard_normal((300, 3)) * np.repeat([1, 4], 150)[:, None]).astype(np.float32)
     for min_samples in (2, 3, 5):
-        labels = cut_tree(*spanning_tree(x, min_samples), 15)[0]
+        labels = cut_tree(spanning_tree(x, min_samples), 15)[0]
         order = rng.permutation(300)
-        again = cut_tree(*spanning_tree(x[order], min_samples), 15)[0]
+        again = cut_tree(spanning_tree(x[order], min_samples), 15)[0]
         assert adjusted_rand_score(labels[order], again) == 1
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+
+from uicgpu.kernels.spanning_tree import Tree
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -34,6 +36,39 @@ class Assignment:
     scores: NDArray[np.float32]
     second_labels: NDArray[np.int32]
     second_scores: NDArray[np.float32]
+
+
+class DensityFit(NamedTuple):
+    """What HDBSCAN found.
+
+    Attributes
+    ----------
+    labels
+        int32 [n], -1 is noise; clusters are numbered by their first member.
+    strengths
+        float32 [n] in [0, 1], 0 for noise.
+    tree
+        The spanning tree that was cut, or None when there were too few points for any cluster.
+    """
+
+    labels: NDArray[np.int32]
+    strengths: NDArray[np.float32]
+    tree: Tree | None
+
+
+class RadiusFit(NamedTuple):
+    """What DBSCAN found.
+
+    Attributes
+    ----------
+    labels
+        int32 [n], -1 is noise.
+    core
+        bool [n], whether the point has ``min_samples`` neighbours within the radius, itself included.
+    """
+
+    labels: NDArray[np.int32]
+    core: NDArray[np.bool_]
 
 
 class Backend(Protocol):
@@ -143,14 +178,12 @@ class Backend(Protocol):
         """PCA: mean [d], axes [components, d] (sign fixed: largest absolute entry positive), variance share."""
         ...
 
-    def hdbscan(
-        self, points: NDArray[np.float32], min_cluster_size: int, min_samples: int
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """HDBSCAN labels (-1 = noise) and membership probabilities; ``min_samples`` counts the point itself."""
+    def hdbscan(self, points: NDArray[np.float32], min_cluster_size: int, min_samples: int) -> DensityFit:
+        """HDBSCAN, Euclidean; ``min_samples`` counts the point itself."""
         ...
 
-    def dbscan(self, points: NDArray[np.float32], eps: float, min_samples: int) -> NDArray[np.int32]:
-        """DBSCAN labels (-1 = noise), Euclidean; ``min_samples`` counts the point itself."""
+    def dbscan(self, points: NDArray[np.float32], eps: float, min_samples: int) -> RadiusFit:
+        """DBSCAN, Euclidean; ``min_samples`` counts the point itself."""
         ...
 
     def agglomerative(self, points: NDArray[np.float32], clusters: int, linkage: str) -> NDArray[np.int32]:

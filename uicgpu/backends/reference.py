@@ -15,9 +15,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from uicgpu.backends.interface import Assignment
+from uicgpu.backends.interface import Assignment, DensityFit, RadiusFit
 from uicgpu.kernels.assign import reference as assign_kernel
 from uicgpu.kernels.segment_reduce import reference as segment_kernel
+from uicgpu.kernels.spanning_tree import Tree
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -111,22 +112,28 @@ class ReferenceBackend:
         share = variance[:components] / (variance.sum() or 1.0)
         return mean.astype(np.float32), (axes * signs[:, None]).astype(np.float32), share.astype(np.float32)
 
-    def hdbscan(
-        self, points: NDArray[Any], min_cluster_size: int, min_samples: int
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    def hdbscan(self, points: NDArray[Any], min_cluster_size: int, min_samples: int) -> DensityFit:
+        from scipy.spatial.distance import cdist
         from sklearn.cluster import HDBSCAN
 
         if len(points) < max(min_cluster_size, min_samples):
-            return np.full(len(points), -1, np.int32), np.zeros(len(points), np.float32)
+            return DensityFit(np.full(len(points), -1, np.int32), np.zeros(len(points), np.float32), None)
         model = HDBSCAN(min_cluster_size=min_cluster_size, min_samples=min_samples, algorithm="brute", copy=True)
         model.fit(points.astype(np.float64))
-        return model.labels_.astype(np.int32), model.probabilities_.astype(np.float32)
+        labels = model.labels_.astype(np.int32)
+        squares = cdist(points.astype(np.float64), points.astype(np.float64), "sqeuclidean")
+        cores = np.sort(squares, axis=1)[:, min_samples - 1]
+        reach = np.sqrt(np.maximum(squares, np.maximum(cores[:, None], cores)))
+        low, high, weights = _prim(reach)
+        return DensityFit(labels, model.probabilities_.astype(np.float32), Tree(low, high, weights, cores))
 
-    def dbscan(self, points: NDArray[Any], eps: float, min_samples: int) -> NDArray[np.int32]:
+    def dbscan(self, points: NDArray[Any], eps: float, min_samples: int) -> RadiusFit:
         from sklearn.cluster import DBSCAN
 
         model = DBSCAN(eps=eps, min_samples=min_samples, algorithm="brute").fit(points.astype(np.float64))
-        return np.asarray(model.labels_, np.int32)
+        core = np.zeros(len(points), bool)
+        core[model.core_sample_indices_] = True
+        return RadiusFit(np.asarray(model.labels_, np.int32), core)
 
     def agglomerative(self, points: NDArray[Any], clusters: int, linkage: str) -> NDArray[np.int32]:
         from scipy.cluster import hierarchy
@@ -141,3 +148,19 @@ class ReferenceBackend:
 
     def release(self) -> None:
         return None
+
+
+def _prim(lengths: NDArray[np.float64]) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]:
+    """Minimum spanning tree of a dense graph: lower and higher ends and lengths, shortest first."""
+    n = len(lengths)
+    near, nearest = lengths[0].copy(), np.zeros(n, np.int32)
+    inside = np.arange(n) == 0
+    edges = []
+    for _ in range(n - 1):
+        new = int(np.where(inside, np.inf, near).argmin())
+        edges.append((near[new], min(nearest[new], new), max(nearest[new], new)))
+        inside[new] = True
+        closer = lengths[new] < near
+        near[closer], nearest[closer] = lengths[new][closer], new
+    weights, low, high = zip(*sorted(edges), strict=True)
+    return np.array(low, np.int32), np.array(high, np.int32), np.array(weights)

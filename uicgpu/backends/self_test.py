@@ -172,7 +172,7 @@ _COMPARISONS: dict[str, Callable[[Backend, Backend], Compared]] = {
     "gram and inverse": _linear_algebra,
     "principal_axes": _principal_axes,
     "hdbscan": _partitions_differ(lambda backend: backend.hdbscan(_groups(400, 6), 20, 5)[0]),
-    "dbscan": _partitions_differ(lambda backend: backend.dbscan(_groups(400, 6), 4.0, 5)),
+    "dbscan": _partitions_differ(lambda backend: backend.dbscan(_groups(400, 6), 4.0, 5)[0]),
     "ward linkage": _partitions_differ(lambda backend: backend.agglomerative(_groups(400, 6), 5, "ward")),
     "single linkage": _partitions_differ(lambda backend: backend.agglomerative(_groups(400, 6), 5, "single")),
     "kmeans_engine": _kmeans_engine,

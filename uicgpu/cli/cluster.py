@@ -29,6 +29,8 @@ def command(
 ) -> None:
     """Cluster the rows of a float array; writes labels.parquet, centroids.npy and metrics.json into DIR.
 
+    hdbscan and dbscan also write density.safetensors, by which later points can be placed.
+
     \b
     Examples:
       uicgpu cluster movies.npy --out clusters -k 20

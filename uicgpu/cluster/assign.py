@@ -1,4 +1,4 @@
-"""Cluster, second cluster and confidence of points, given the centroids: for users of a run and new ones alike."""
+"""Cluster, second cluster and confidence of points, given the clusters: for users of a run and new ones alike."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uicgpu.backends.interface import Backend
+from uicgpu.cluster.density_model import DensityModel, Reachability
 from uicgpu.cluster.distances import chunks, squared_distances
+from uicgpu.cluster.soft import Memberships
 from uicgpu.errors import InputError
+from uicgpu.vocabulary import NOISE
 
 
 @dataclass(frozen=True)
@@ -23,12 +26,13 @@ class Membership:
         int32 [n], cluster id; -1 for noise that was kept.
     second_labels
         int32 [n], the nearest other cluster; the same as ``labels`` when there is only one cluster. For noise that was
-        kept it is the nearest cluster.
+        kept it is the cluster that it would have been assigned to.
     confidence
         float32 [n] in [0, 1]: ``(d2 - d1) / d2`` with the distances to the own and to the nearest other centroid. 0
-        means undecided (or a point that lies nearer to another centroid, which density and hierarchical clusters
-        allow), 1 means on its own centroid. Zero vectors (users of whom nothing is known) and kept noise have 0; with
-        one cluster every other point has 1.
+        means undecided (or a point that lies nearer to another centroid, which DBSCAN and hierarchical clusters
+        allow), 1 means on its own centroid; with one cluster every point has 1. For HDBSCAN it is the soft membership
+        in the own cluster (:mod:`uicgpu.cluster.soft`), and ``second_labels`` is the cluster with the next largest one.
+        Zero vectors (users of whom nothing is known) and kept noise have 0.
     """
 
     labels: NDArray[np.int32]
@@ -36,8 +40,16 @@ class Membership:
     confidence: NDArray[np.float32]
 
 
-def assign_points(vectors: NDArray[Any], centroids: NDArray[Any], backend: Backend) -> Membership:
-    """Place points in the cluster with the nearest centroid (ties to the lowest id), without a refit.
+def assign_points(
+    vectors: NDArray[Any],
+    centroids: NDArray[Any],
+    backend: Backend,
+    model: DensityModel | None = None,
+    noise: str = "assign",
+) -> Membership:
+    """Place points in clusters without a refit: that of the nearest centroid (ties to the lowest id), or by density.
+
+    Points that a density clustering was fitted to get what they got then.
 
     Parameters
     ----------
@@ -45,6 +57,10 @@ def assign_points(vectors: NDArray[Any], centroids: NDArray[Any], backend: Backe
         [n, d] finite numbers, used as float32.
     centroids
         [k, d], k >= 1.
+    model
+        What a density algorithm left behind; None for the others.
+    noise
+        ``assign`` or ``keep``: what happens to points that the model calls noise.
 
     Raises
     ------
@@ -57,7 +73,30 @@ def assign_points(vectors: NDArray[Any], centroids: NDArray[Any], backend: Backe
             f"vectors have shape {points.shape}, centroids {centroids.shape}",
             fix="pass vectors from the same encoder and the same numeric_weight as the run's",
         )
-    return place(points.astype(np.float32, copy=False), centroids.astype(np.float32, copy=False), backend)
+    means = centroids.astype(np.float32, copy=False)
+    if model is None:
+        return place(points.astype(np.float32, copy=False), means, backend)
+    keep = noise == "keep"
+    if isinstance(model, Reachability):
+        return soft_membership(points, *model.place(points, backend), keep)
+    labels, narrow = model.place(points, backend), points.astype(np.float32, copy=False)
+    lost = labels < 0
+    if not keep and lost.any():
+        # equal distances go by the order of the fit there, so they do here
+        labels[lost] = model.names[place(narrow[lost], means[model.names], backend).labels]
+    return place(narrow, means, backend, labels)
+
+
+def soft_membership(points: NDArray[Any], labels: NDArray[np.int32], found: Memberships, keep: bool) -> Membership:
+    """Turn HDBSCAN's labels (-1: noise) and memberships into the form of all algorithms."""
+    lost = labels < 0
+    kept = lost & keep
+    confidence = np.where(kept | ~points.any(axis=1), np.float32(0), found.strength)
+    return Membership(
+        np.where(kept, NOISE, found.best).astype(np.int32),
+        np.where(kept, found.best, found.second).astype(np.int32),
+        confidence,
+    )
 
 
 def place(

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from uicgpu.backends.interface import Backend
 from uicgpu.backends.workers import one_blas_thread
-from uicgpu.cluster.assign import Membership, check_vectors, place
+from uicgpu.cluster.assign import Membership, check_vectors, place, soft_membership
 from uicgpu.cluster.choose_k import choose_k
-from uicgpu.cluster.density import NEIGHBOURS, dbscan_labels, hdbscan_labels
+from uicgpu.cluster.density import NEIGHBOURS, dbscan_fit, hdbscan_fit
+from uicgpu.cluster.density_model import DensityModel, Reachability
 from uicgpu.cluster.distances import cluster_means
 from uicgpu.cluster.hierarchy import hierarchical_labels
 from uicgpu.cluster.lloyd import Advance
@@ -43,11 +44,14 @@ class Clustering(Membership):
     facts
         What the algorithm did, ready for JSON: ``k``, ``k_requested``, ``noise`` (points that a density algorithm left
         out), ``notes`` (sentences), and the algorithm's own entries.
+    model
+        What places later points where a density algorithm would have; None for the others, which go by centroids.
     """
 
     centroids: NDArray[np.float32]
     algorithm: str
     facts: dict[str, Any]
+    model: DensityModel | None = None
 
 
 def cluster_vectors(
@@ -75,12 +79,16 @@ def cluster_vectors(
     points = frame.inward(vectors)
     facts: dict[str, Any] = {"notes": []}
     with one_blas_thread():
-        labels, centroids = _run(points, settings, backend, facts, advance)
+        labels, centroids, model = _run(points, frame, settings, backend, facts, advance)
         sizes = np.bincount(labels[labels >= 0], minlength=centroids.shape[0])
         order, labels = order_by_size(labels, sizes)
         centroids = centroids[order]
-        fixed = None if settings.algorithm == "kmeans" else labels
-        member = place(points, centroids, backend, fixed)
+        if model is not None:
+            model = model.renamed(np.argsort(order).astype(np.int32))
+        if isinstance(model, Reachability):
+            member = soft_membership(points, *model.fitted(backend), settings.noise == "keep")
+        else:
+            member = place(points, centroids, backend, None if settings.algorithm == "kmeans" else labels)
     facts |= {"k": int(centroids.shape[0]), "k_requested": settings.k}
     return Clustering(
         member.labels,
@@ -89,6 +97,7 @@ def cluster_vectors(
         frame.outward(centroids).astype(np.float32),
         settings.algorithm,
         facts,
+        model,
     )
 
 
@@ -104,12 +113,17 @@ def order_by_size(labels: NDArray[np.int32], sizes: NDArray[np.int64]) -> tuple[
 
 
 def _run(
-    points: NDArray[np.float32], settings: Settings, backend: Backend, facts: dict[str, Any], advance: Advance | None
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Labels (-1 only for noise that is kept) and centroids, ids as the algorithm numbered them."""
+    points: NDArray[np.float32],
+    frame: Frame,
+    settings: Settings,
+    backend: Backend,
+    facts: dict[str, Any],
+    advance: Advance | None,
+) -> tuple[NDArray[np.int32], NDArray[np.float32], DensityModel | None]:
+    """Labels (-1 only for noise that is kept), centroids and density model, ids as the algorithm numbered them."""
     facts["noise"] = 0
     if settings.algorithm in ("hdbscan", "dbscan"):
-        return _density(points, settings, backend, facts)
+        return _density(points, frame, settings, backend, facts)
     k = _number(points, settings, backend, facts, advance)
     seed = seed_of(settings.seed, "cluster")
     if settings.algorithm == "kmeans":
@@ -125,7 +139,7 @@ def _run(
             "starts": fit.starts,
             "start_sample": fit.sample,
         }
-        return fit.labels, fit.lloyd.centroids
+        return fit.labels, fit.lloyd.centroids, None
     labels, told = hierarchical_labels(points, k, settings.linkage, seed, backend, advance)
     facts |= told
     if told["micro_clusters"] is not None:
@@ -135,7 +149,7 @@ def _run(
         )
     _, compact = np.unique(labels, return_inverse=True)
     labels = compact.astype(np.int32)
-    return labels, cluster_means(points, labels, int(labels.max()) + 1, backend).astype(np.float32)
+    return labels, cluster_means(points, labels, int(labels.max()) + 1, backend).astype(np.float32), None
 
 
 def _number(
@@ -157,34 +171,35 @@ def _number(
 
 
 def _density(
-    points: NDArray[np.float32], settings: Settings, backend: Backend, facts: dict[str, Any]
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    points: NDArray[np.float32], frame: Frame, settings: Settings, backend: Backend, facts: dict[str, Any]
+) -> tuple[NDArray[np.int32], NDArray[np.float32], DensityModel | None]:
     if settings.algorithm == "hdbscan":
         smallest = settings.min_cluster_size or max(SMALLEST_CLUSTER, int(np.ceil(SMALLEST_SHARE * points.shape[0])))
-        labels, probabilities, told = hdbscan_labels(points, backend, smallest, settings.min_samples)
-        inside = probabilities[labels >= 0]
-        told["mean_probability"] = float(inside.mean(dtype=np.float64)) if inside.size else None
+        fit = hdbscan_fit(points, backend, smallest, settings.min_samples, frame=frame)
+        inside = fit.strengths[fit.labels >= 0]
+        fit.facts["mean_probability"] = float(inside.mean(dtype=np.float64)) if inside.size else None
     else:
-        labels, told = dbscan_labels(points, backend, settings.eps, settings.min_samples or NEIGHBOURS)
-    facts |= told
-    if told["dimensions"] < points.shape[1]:
+        fit = dbscan_fit(points, backend, settings.eps, settings.min_samples or NEIGHBOURS, frame=frame)
+    facts |= fit.facts
+    if facts["dimensions"] < points.shape[1]:
         facts["notes"].append(
-            f"density was measured on {told['dimensions']} principal axes of {points.shape[1]} dimensions "
-            f"({told['variance_kept']:.0%} of the variance)"
+            f"density was measured on {facts['dimensions']} principal axes of {points.shape[1]} dimensions "
+            f"({facts['variance_kept']:.0%} of the variance)"
         )
-    noise = labels < 0
+    labels, noise = fit.labels, fit.labels < 0
     facts["noise"] = int(noise.sum())
-    if noise.all():
+    if fit.model is None:
         facts["notes"].append("no dense region was found: all users form one cluster")
         labels = np.zeros(points.shape[0], np.int32)
-        return labels, cluster_means(points, labels, 1, backend).astype(np.float32)
-    _, compact = np.unique(labels[~noise], return_inverse=True)
-    labels = labels.astype(np.int32)
-    labels[~noise] = compact.astype(np.int32)
+        return labels, cluster_means(points, labels, 1, backend).astype(np.float32), None
     centroids = cluster_means(points, labels, int(labels.max()) + 1, backend).astype(np.float32)
     if centroids.shape[0] == 1:
         facts["notes"].append("all dense users hang together in one region: one cluster")
     if noise.any() and settings.noise == "assign":
-        facts["notes"].append(f"{facts['noise']} users outside dense regions were assigned to the nearest cluster")
-        labels[noise] = place(points[noise], centroids, backend).labels
-    return labels, centroids
+        if isinstance(fit.model, Reachability):
+            where, labels = "that they belong to most", fit.model.fitted(backend)[1].best
+        else:
+            where, labels = "nearest to them", labels.copy()
+            labels[noise] = place(points[noise], centroids, backend).labels
+        facts["notes"].append(f"{facts['noise']} users outside dense regions were assigned to the cluster {where}")
+    return labels, centroids, fit.model

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from sklearn.base import BaseEstimator, ClusterMixin
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from uicgpu.backends.interface import Backend
+from uicgpu.cluster.density_model import DensityModel, Radius, Reachability, Space
 from uicgpu.cluster.parameters import check_integer, check_number
 from uicgpu.cluster.precision import Frame
 from uicgpu.cluster.reduce import reduce_points
@@ -24,6 +26,7 @@ MOST_COMPONENTS: Final = 30
 NEIGHBOURS: Final = 10
 """Default ``min_samples``: a point is dense when it has this many points, itself included, close by."""
 KNEE_SAMPLE: Final = 2000
+NO_FRAME: Final = Frame(None, 0)
 
 
 class HDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]
@@ -72,11 +75,14 @@ class HDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         check_integer("min_cluster_size", self.min_cluster_size, 2)
         if self.min_samples is not None:
             check_integer("min_samples", self.min_samples, 2)
-        points = _points(self, X)
-        self.labels_, self.probabilities_, self.facts_ = hdbscan_labels(
-            points, _backend(self), self.min_cluster_size, self.min_samples, self.components
-        )
+        points, frame = _points(self, X)
+        fit = hdbscan_fit(points, _backend(self), self.min_cluster_size, self.min_samples, self.components, frame)
+        self.labels_, self.probabilities_, self.facts_, self._model = fit.labels, fit.strengths, fit.facts, fit.model
         return self
+
+    def predict(self, X: Any) -> NDArray[np.int32]:
+        """Place ``X`` [n_samples, n_features] in the fitted clusters; -1 is noise. Fitted samples keep their label."""
+        return _predict(self, X)
 
 
 class DBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]
@@ -123,43 +129,75 @@ class DBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         """Cluster ``X`` [n_samples, n_features]."""
         check_integer("min_samples", self.min_samples, 2)
         given = None if self.eps is None else check_number("eps", self.eps, positive=True)
-        points = _points(self, X)
-        scale = 2.0**self._frame.exponent
+        points, frame = _points(self, X)
+        scale = 2.0**frame.exponent
         eps = None if given is None else given * scale
-        self.labels_, self.facts_ = dbscan_labels(points, _backend(self), eps, self.min_samples, self.components)
+        fit = dbscan_fit(points, _backend(self), eps, self.min_samples, self.components, frame)
+        self.labels_, self.facts_, self._model = fit.labels, fit.facts, fit.model
         self.eps_ = self.facts_["eps"] = self.facts_["eps"] / scale
         return self
 
+    def predict(self, X: Any) -> NDArray[np.int32]:
+        """Place ``X`` [n_samples, n_features] in the fitted clusters; -1 is noise. Fitted samples keep their label."""
+        return _predict(self, X)
 
-def hdbscan_labels(
+
+@dataclass(frozen=True)
+class Fit:
+    """What a density algorithm found.
+
+    Attributes
+    ----------
+    labels
+        int32 [n], -1 is noise.
+    strengths
+        float32 [n], HDBSCAN's strength of membership; 1 for DBSCAN's clusters; 0 for noise.
+    facts
+        What was done, ready for JSON.
+    model
+        What places later points; None when all is noise.
+    """
+
+    labels: NDArray[np.int32]
+    strengths: NDArray[np.float32]
+    facts: dict[str, Any]
+    model: DensityModel | None
+
+
+def hdbscan_fit(
     points: NDArray[np.float32],
     backend: Backend,
     min_cluster_size: int,
     min_samples: int | None = None,
     components: int | None = COMPONENTS,
-) -> tuple[NDArray[np.int32], NDArray[np.float32], dict[str, Any]]:
-    """Labels (-1: noise), probabilities and facts of HDBSCAN; see :class:`HDBSCAN` for the parameters."""
+    frame: Frame = NO_FRAME,
+) -> Fit:
+    """Run HDBSCAN; see :class:`HDBSCAN` for the parameters. ``frame`` is what ``points`` went through."""
     neighbours = min(min_cluster_size, NEIGHBOURS) if min_samples is None else min_samples
-    reduced, facts = reduce_points(points, points.shape[1] if components is None else components, backend)
+    reduced, projection, facts = reduce_points(points, points.shape[1] if components is None else components, backend)
     facts |= {"min_cluster_size": min_cluster_size, "min_samples": neighbours}
-    if points.shape[0] < max(min_cluster_size, neighbours + 1):
-        return np.full(points.shape[0], NOISE, np.int32), np.zeros(points.shape[0], np.float32), facts
-    labels, probabilities = backend.hdbscan(reduced, min_cluster_size, neighbours)
-    return labels, probabilities, facts
+    fit = backend.hdbscan(reduced, min_cluster_size, neighbours)
+    model = None
+    if fit.tree is not None and (fit.labels >= 0).any():
+        model = Reachability.of(Space(frame, projection), reduced, fit.tree, fit.labels, neighbours)
+    return Fit(fit.labels, fit.strengths, facts, model)
 
 
-def dbscan_labels(
+def dbscan_fit(
     points: NDArray[np.float32],
     backend: Backend,
     eps: float | None = None,
     min_samples: int = NEIGHBOURS,
     components: int = COMPONENTS,
-) -> tuple[NDArray[np.int32], dict[str, Any]]:
-    """Labels (-1: noise) and facts of DBSCAN; see :class:`DBSCAN` for the parameters."""
-    reduced, facts = reduce_points(points, components, backend)
+    frame: Frame = NO_FRAME,
+) -> Fit:
+    """Run DBSCAN; see :class:`DBSCAN` for the parameters. ``frame`` is what ``points`` went through."""
+    reduced, projection, facts = reduce_points(points, components, backend)
     radius = knee_radius(reduced, min_samples) if eps is None else eps
     facts |= {"eps": float(radius), "eps_from": "knee" if eps is None else "given", "min_samples": min_samples}
-    return backend.dbscan(reduced, radius, min_samples), facts
+    fit = backend.dbscan(reduced, radius, min_samples)
+    model = Radius.of(Space(frame, projection), reduced, fit, radius) if fit.core.any() else None
+    return Fit(fit.labels, (fit.labels >= 0).astype(np.float32), facts, model)
 
 
 def knee_radius(points: NDArray[np.float32], min_samples: int) -> float:
@@ -186,12 +224,23 @@ def knee_radius(points: NDArray[np.float32], min_samples: int) -> float:
     return float(positive[0]) if positive.size else float(np.finfo(np.float32).tiny)
 
 
-def _points(estimator: Any, X: Any) -> NDArray[np.float32]:
+def _points(estimator: Any, X: Any) -> tuple[NDArray[np.float32], Frame]:
     if estimator.components is not None or isinstance(estimator, DBSCAN):
         check_integer("components", estimator.components, 1, MOST_COMPONENTS)
     X = validate_data(estimator, X, dtype=(np.float32, np.float64), order="C", accept_large_sparse=False)
-    estimator._frame = Frame.of(X)
-    return estimator._frame.inward(X)  # type: ignore[no-any-return]
+    frame = Frame.of(X)
+    return frame.inward(X), frame
+
+
+def _predict(estimator: Any, X: Any) -> NDArray[np.int32]:
+    check_is_fitted(estimator, "labels_")
+    X = validate_data(estimator, X, dtype=(np.float32, np.float64), order="C", accept_large_sparse=False, reset=False)
+    model: DensityModel | None = estimator._model
+    if model is None:
+        return np.full(X.shape[0], NOISE, np.int32)
+    if isinstance(model, Radius):
+        return model.place(X, _backend(estimator))
+    return model.place(X, _backend(estimator))[0]
 
 
 def _backend(estimator: Any) -> Backend:

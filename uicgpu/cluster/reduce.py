@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,28 +10,55 @@ from numpy.typing import NDArray
 
 from uicgpu.backends.interface import Backend
 from uicgpu.cluster.distances import chunks
+from uicgpu.kernels.project import project
+
+
+@dataclass(frozen=True)
+class Projection:
+    """The first principal axes of some points; without ``axes`` points stay as they are.
+
+    Attributes
+    ----------
+    mean
+        float32 [d].
+    axes
+        float32 [components, d].
+    """
+
+    mean: NDArray[np.float32]
+    axes: NDArray[np.float32]
+
+    def apply(self, points: NDArray[np.float32], backend: Backend) -> NDArray[np.float32]:
+        """Return the coordinates of ``points`` [n, d]; those of a row do not depend on the other rows."""
+        if not len(self.axes):
+            return points
+
+        def part(chunk: slice) -> NDArray[np.float32]:
+            return project(np.ascontiguousarray(points[chunk], np.float32), self.mean, self.axes)
+
+        return np.concatenate([np.empty((0, len(self.axes)), np.float32), *backend.map(part, chunks(len(points)))])
 
 
 def reduce_points(
     points: NDArray[np.float32], components: int, backend: Backend
-) -> tuple[NDArray[np.float32], dict[str, Any]]:
+) -> tuple[NDArray[np.float32], Projection, dict[str, Any]]:
     """Project ``points`` [n, d] on their first principal axes.
 
     Returns
     -------
     reduced
         float32 [n, min(components, d, n)]; the points themselves when ``d <= components``.
+    projection
+        What was done to them, for later points.
     facts
         ``dimensions`` used and ``variance_kept`` in [0, 1].
     """
     rows, columns = points.shape
     wanted = min(components, columns, rows)
     if columns <= components:
-        return points, {"dimensions": columns, "variance_kept": 1.0}
+        nothing = Projection(np.empty(0, np.float32), np.empty((0, columns), np.float32))
+        return points, nothing, {"dimensions": columns, "variance_kept": 1.0}
     mean, axes, shares = backend.principal_axes(points, wanted)
-
-    def part(chunk: slice) -> NDArray[np.float32]:
-        return np.asarray(((points[chunk] - mean) @ axes.T), np.float32)
-
+    projection = Projection(np.ascontiguousarray(mean, np.float32), np.ascontiguousarray(axes, np.float32))
     kept = float(np.clip(np.nan_to_num(shares).astype(np.float64).sum(), 0.0, 1.0))
-    return np.concatenate(backend.map(part, chunks(rows))), {"dimensions": wanted, "variance_kept": round(kept, 6)}
+    return projection.apply(points, backend), projection, {"dimensions": wanted, "variance_kept": round(kept, 6)}

@@ -2,7 +2,8 @@
 
 Hennig (2007): each resample draws as many users as there are, with replacement. KMeans counts a user drawn twice with
 weight 2; the other algorithms see each drawn user once (copies would look like density). Every fit then labels the same
-users by nearest centroid, and the adjusted Rand index compares these labels with those of the clustering itself.
+users as it would place new ones (by nearest centroid, or by density), and the adjusted Rand index compares these labels
+with those of the clustering itself.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from uicgpu.backends.interface import Backend
 from uicgpu.backends.workers import one_blas_thread
+from uicgpu.cluster.assign import assign_points
 from uicgpu.cluster.clustering import Clustering, cluster_vectors
 from uicgpu.cluster.lloyd import Advance
 from uicgpu.cluster.starts import fit_kmeans
@@ -84,11 +86,10 @@ def _refit(
         fit = fit_kmeans(
             points[drawn], min(clusters, drawn.size), seed, backend, weights=counts[drawn].astype(np.float64)
         )
-        centroids = fit.lloyd.centroids
-    else:
-        changed = {"k": min(clusters, int(drawn.size)), "noise": "assign", "seed": seed}
-        centroids = cluster_vectors(points[drawn], settings.model_copy(update=changed), backend).centroids
-    return backend.assign(backend.to_device(points), backend.to_device(centroids)).labels
+        return assign_points(points, fit.lloyd.centroids, backend).labels
+    changed = {"k": min(clusters, int(drawn.size)), "noise": "assign", "seed": seed}
+    again = cluster_vectors(points[drawn], settings.model_copy(update=changed), backend)
+    return assign_points(points, again.centroids, backend, again.model).labels
 
 
 def _best_jaccard(reference: NDArray[np.int32], labels: NDArray[np.int32], clusters: int) -> NDArray[np.float64]:

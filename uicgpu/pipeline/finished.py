@@ -247,6 +247,7 @@ def assign_users(
         When the events cannot be used.
     """
     from uicgpu.cluster.assign import assign_points
+    from uicgpu.cluster.density_model import model_from_state
     from uicgpu.events.clean import clean_events
     from uicgpu.interests.pool import InterestPooler
 
@@ -271,7 +272,8 @@ def assign_users(
             progress.say("behaviour features of known users are those of the new events alone")
         features = feature_matrix(cleaned.behaviour)
     pooled = pooler.transform(interactions, vectors, features, backend=backend)
-    placed = assign_points(pooled, np.ascontiguousarray(run.centroids), backend)
+    model = model_from_state(run.tensors(Artefact.DENSITY)) if run.has(Artefact.DENSITY) else None
+    placed = assign_points(pooled, np.ascontiguousarray(run.centroids), backend, model, settings.noise)
     counts = np.zeros(table.n_users, np.int64)
     np.add.at(counts, table.users, 1)
     frame = pl.DataFrame(

@@ -105,7 +105,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         StageName.CLUSTER,
         cluster_stage,
-        outputs=(Artefact.CLUSTERING, Artefact.CENTROIDS, Artefact.CLUSTER_FACTS),
+        outputs=(Artefact.CLUSTERING, Artefact.CENTROIDS, Artefact.DENSITY, Artefact.CLUSTER_FACTS),
         needs=(StageName.CLEAN, StageName.ITEMS, StageName.INTERESTS),
         settings=(
             "algorithm",
@@ -119,7 +119,7 @@ STAGES: tuple[Stage, ...] = (
             "label_column",
             "seed",
         ),
-        version=2,
+        version=3,
     ),
     Stage(
         StageName.PROFILES,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from uicgpu.backends import choose_backend
 from uicgpu.errors import InputError
 from uicgpu.pipeline.stages_vectors import encode_file
-from uicgpu.runs.folder import write_array, write_json, write_parquet
+from uicgpu.runs.folder import write_array, write_json, write_parquet, write_tensors
 from uicgpu.runs.progress import Progress
 from uicgpu.settings import Settings
 from uicgpu.vocabulary import Column
@@ -79,7 +79,7 @@ def read_vectors(path: Path) -> NDArray[np.float32]:
 
 
 def cluster_file(vectors_file: Path, out_folder: Path, settings: Settings, progress: Progress) -> dict[str, Any]:
-    """Cluster the rows of an ``.npy`` file; write labels, centroids and figures into a folder.
+    """Cluster the rows of an ``.npy`` file; write labels, centroids, density and figures into a folder.
 
     Returns
     -------
@@ -111,6 +111,8 @@ def cluster_file(vectors_file: Path, out_folder: Path, settings: Settings, progr
         ),
     )
     write_array(out_folder / "centroids.npy", clustering.centroids.astype(np.float32))
+    if clustering.model is not None:
+        write_tensors(out_folder / "density.safetensors", clustering.model.state())
     figures = {"algorithm": clustering.algorithm, **clustering.facts, "quality": quality, "stability": stability}
     write_json(out_folder / "metrics.json", figures)
     return {

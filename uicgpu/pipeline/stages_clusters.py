@@ -13,7 +13,7 @@ import polars as pl
 
 from uicgpu.events.interactions import aggregate
 from uicgpu.pipeline.stages_tables import event_table, known_labels
-from uicgpu.runs.folder import write_array, write_json, write_parquet
+from uicgpu.runs.folder import write_array, write_json, write_parquet, write_tensors
 from uicgpu.runs.stages import StageContext
 from uicgpu.vocabulary import Artefact, Column
 
@@ -52,6 +52,7 @@ def cluster_stage(context: StageContext) -> dict[str, Any]:
         ),
     )
     write_array(folder.file(Artefact.CENTROIDS), clustering.centroids.astype(np.float32))
+    write_tensors(folder.file(Artefact.DENSITY), clustering.model.state() if clustering.model else {})
     write_json(folder.file(Artefact.CLUSTER_FACTS), details)
     return facts
 

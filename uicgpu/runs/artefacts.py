@@ -127,6 +127,10 @@ class Run:
         tensors: dict[str, NDArray[Any]] = load_file(self._file(artefact))
         return tensors
 
+    def has(self, artefact: str) -> bool:
+        """Whether a stage wrote this artefact: runs of earlier versions lack some."""
+        return any(artefact in entry.get("outputs", {}) for entry in self.manifest.get("stages", {}).values())
+
     def _entry(self, stage: str) -> dict[str, Any]:
         entry: dict[str, Any] = self.manifest.get("stages", {}).get(stage, {})
         if entry.get("status") != "done":

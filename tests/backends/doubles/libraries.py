@@ -15,6 +15,8 @@ from gpu_doubles import kernels
 from gpu_doubles.device_array import DeviceArray, unwrap, wrap
 from gpu_doubles.signatures import bind, load_contract
 
+from uicgpu.kernels.spanning_tree import spanning_tree
+
 
 class Device:
     """What the doubles pretend to be; a test changes it before the probe runs."""
@@ -220,6 +222,11 @@ def _fill_cuml(cluster, device):
             model.fit(x)
             self.labels_ = _renamed(model.labels_).astype(np.int32)
             self.probabilities_ = model.probabilities_.astype(np.float32)
+            if self.p.gen_min_span_tree:
+                tree = spanning_tree(x, self.p.min_samples + 1)
+                # either end may come first, and edges stand in no order
+                edges = np.column_stack((tree.high, tree.low, tree.weights.astype(np.float32)))
+                self._min_spanning_tree = np.random.default_rng(0).permutation(edges)
 
     class DBSCAN(Estimator):
         def check(self, n):
@@ -232,6 +239,8 @@ def _fill_cuml(cluster, device):
             assert parameters["out_dtype"] in ("int32", "int64")
             model = host.DBSCAN(eps=self.p.eps, min_samples=self.p.min_samples).fit(x)
             self.labels_ = _renamed(model.labels_).astype(parameters["out_dtype"])
+            if self.p.calc_core_sample_indices:
+                self.core_sample_indices_ = model.core_sample_indices_.astype(parameters["out_dtype"])
 
     class AgglomerativeClustering(Estimator):
         def check(self, n):

@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from uicgpu.backends.cpu import arrays, assign, density, hierarchy, kmeans, linear_algebra, search, segments, tables
-from uicgpu.backends.interface import Assignment
+from uicgpu.backends.interface import Assignment, DensityFit, RadiusFit
 from uicgpu.backends.workers import one_blas_thread, run_in_order
 
 In = TypeVar("In")
@@ -99,12 +99,10 @@ class CpuBackend:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         return linear_algebra.principal_axes(points, components, self.threads)
 
-    def hdbscan(
-        self, points: NDArray[Any], min_cluster_size: int, min_samples: int
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    def hdbscan(self, points: NDArray[Any], min_cluster_size: int, min_samples: int) -> DensityFit:
         return density.hdbscan(points, min_cluster_size, min_samples, self.threads)
 
-    def dbscan(self, points: NDArray[Any], eps: float, min_samples: int) -> NDArray[np.int32]:
+    def dbscan(self, points: NDArray[Any], eps: float, min_samples: int) -> RadiusFit:
         return density.dbscan(points, eps, min_samples, self.threads, self.memory)
 
     def agglomerative(self, points: NDArray[Any], clusters: int, linkage: str) -> NDArray[np.int32]:

@@ -1,40 +1,30 @@
 """Density clustering on the CPU: HDBSCAN on an exact spanning tree, DBSCAN by scikit-learn's radius search.
 
-``min_samples`` counts the point itself here, in scikit-learn and in every DBSCAN; the HDBSCAN of fast_hdbscan, hdbscan
-and cuML does not count it, so our k is k - 1 there.
+``min_samples`` counts the point itself here, in scikit-learn and in every DBSCAN; the HDBSCAN of cuML and of the
+package hdbscan does not count it, so our k is k - 1 there.
 
-The spanning tree is the product's own in any dimension (:mod:`uicgpu.kernels.spanning_tree`). It compares all pairs, so
-for many points with few columns fast_hdbscan, which searches a k-d tree, takes over if it is installed.
+The spanning tree is the product's own in any dimension (:mod:`uicgpu.kernels.spanning_tree`).
 """
 
 from __future__ import annotations
 
-import threading
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uicgpu.backends.workers import one_blas_thread, run_in_order
+from uicgpu.backends.interface import DensityFit, RadiusFit
+from uicgpu.backends.workers import run_in_order
 from uicgpu.errors import InputError
 from uicgpu.kernels.compilation import compiled
 from uicgpu.kernels.spanning_tree import spanning_tree
 from uicgpu.kernels.spanning_tree.clusters import cut_tree
 
-MAX_COLUMNS = 30
-"""Above 30 columns fast_hdbscan turns to an approximate neighbour graph."""
-MANY_POINTS = 50_000
-"""Above so many points a k-d tree is faster than all pairs, given few columns."""
 BLOCK = 1024
 """Points per radius search, at most."""
 
-_one_at_a_time = threading.Lock()
 
-
-def hdbscan(
-    points: NDArray[Any], min_cluster_size: int, min_samples: int, threads: int
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def hdbscan(points: NDArray[Any], min_cluster_size: int, min_samples: int, threads: int) -> DensityFit:
     """See :meth:`uicgpu.backends.interface.Backend.hdbscan`.
 
     Raises
@@ -42,34 +32,19 @@ def hdbscan(
     InputError
         For ``min_samples`` or ``min_cluster_size`` below 2, or NaN or infinity.
     """
-    x = check_hdbscan(points, min_cluster_size, min_samples, None)
+    x = check_hdbscan(points, min_cluster_size, min_samples)
     if len(x) < max(min_samples, min_cluster_size):
-        return np.full(len(x), -1, np.int32), np.zeros(len(x), np.float32)
-    if len(x) > MANY_POINTS and x.shape[1] <= MAX_COLUMNS and find_spec("fast_hdbscan") is not None:
-        return _by_fast_hdbscan(x, min_cluster_size, min_samples)
+        return all_noise(len(x))
     tree = spanning_tree(x, min_samples, run=lambda part, parts: run_in_order(part, parts, threads))
-    return cut_tree(*tree, min_cluster_size)
+    return DensityFit(*cut_tree(tree, min_cluster_size), tree)
 
 
-def _by_fast_hdbscan(
-    x: NDArray[np.float32], min_cluster_size: int, min_samples: int
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    import numba
-    from fast_hdbscan import HDBSCAN
-
-    # Its search prunes by what it found so far, in blocks sized by the number of threads: with two threads equal
-    # distances can end in another tree. And Numba's own pool must not be entered from two threads at once.
-    with _one_at_a_time, one_blas_thread():
-        before = numba.get_num_threads()
-        numba.set_num_threads(1)
-        try:
-            model = HDBSCAN(min_cluster_size=min_cluster_size, min_samples=min_samples - 1, reproducible=True).fit(x)
-        finally:
-            numba.set_num_threads(before)
-    return np.asarray(model.labels_, np.int32), np.asarray(model.probabilities_, np.float32)
+def all_noise(n: int) -> DensityFit:
+    """Return the fit of too few points for any cluster."""
+    return DensityFit(np.full(n, -1, np.int32), np.zeros(n, np.float32), None)
 
 
-def dbscan(points: NDArray[Any], eps: float, min_samples: int, threads: int, memory: int) -> NDArray[np.int32]:
+def dbscan(points: NDArray[Any], eps: float, min_samples: int, threads: int, memory: int) -> RadiusFit:
     """See :meth:`uicgpu.backends.interface.Backend.dbscan`.
 
     The labels are those of scikit-learn's DBSCAN: clusters are numbered by their lowest core point, and a border point
@@ -81,51 +56,69 @@ def dbscan(points: NDArray[Any], eps: float, min_samples: int, threads: int, mem
     InputError
         For ``eps`` not above 0, ``min_samples`` below 2, or NaN or infinity.
     """
-    from sklearn.neighbors import NearestNeighbors
-
     x = check_dbscan(points, eps, min_samples).astype(np.float64)
     n = len(x)
     labels = np.full(n, -1, np.int32)
     if n == 0:
-        return labels
-    # scikit-learn holds int64 rows and float64 distances of a block; each worker searches one
-    block = max(1, min(BLOCK, memory // (32 * n * threads)))
-
-    def search(tree: Any, rows: NDArray[np.int64]) -> NDArray[Any]:
-        found: NDArray[Any] = tree.radius_neighbors(x[rows], return_distance=False)
-        return found
-
-    def blocks(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        return [rows[start : start + block] for start in range(0, len(rows), block)]
-
-    everything = NearestNeighbors(radius=eps, n_jobs=1).fit(x)
+        return RadiusFit(labels, np.zeros(0, bool))
+    everything = _Balls(x, eps, threads, memory)
     counts = run_in_order(
-        lambda rows: [len(found) for found in search(everything, rows)], blocks(np.arange(n)), threads
+        lambda rows: [len(found) for found in everything.search(x[rows])], everything.blocks(n), threads
     )
     is_core = np.concatenate(counts) >= min_samples
-    core = np.flatnonzero(is_core)
-    if core.size == 0:
-        return labels
-    cores = NearestNeighbors(radius=eps, n_jobs=1).fit(x[core])
+    core = x[is_core]
+    if len(core) == 0:
+        return RadiusFit(labels, is_core)
+    balls = _Balls(core, eps, threads, memory)
     parents = np.arange(len(core))
-    core_blocks = blocks(core)
-    for start in range(0, len(core_blocks), threads):
-        group = core_blocks[start : start + threads]
-        for rows, found in zip(group, run_in_order(lambda part: search(cores, part), group, threads), strict=True):
-            for row, near in zip(np.searchsorted(core, rows), found, strict=True):
+    blocks = balls.blocks(len(core))
+    for start in range(0, len(blocks), threads):
+        group = blocks[start : start + threads]
+        for rows, found in zip(group, run_in_order(lambda rows: balls.search(core[rows]), group, threads), strict=True):
+            for row, near in zip(range(rows.start, rows.stop), found, strict=True):
                 _join(parents, row, near)
     roots = _roots(parents)
     # the root of a cluster is its lowest core point, so ascending roots number the clusters
-    _, cluster_of = np.unique(roots, return_inverse=True)
-    labels[core] = cluster_of
-    border = np.flatnonzero(~is_core)
+    labels[is_core] = np.unique(roots, return_inverse=True)[1]
+    labels[~is_core] = lowest_within(points[~is_core], points[is_core], labels[is_core], eps, threads, memory)
+    return RadiusFit(labels, is_core)
 
-    def lowest(rows: NDArray[np.int64]) -> list[int]:
-        return [int(cluster_of[near].min()) if len(near) else -1 for near in search(cores, rows)]
 
-    reached = run_in_order(lowest, blocks(border), threads)
-    labels[border] = np.concatenate([np.asarray(part, np.int32) for part in [*reached, []]])
-    return labels
+def lowest_within(
+    queries: NDArray[Any], core: NDArray[Any], labels: NDArray[np.int32], eps: float, threads: int, memory: int
+) -> NDArray[np.int32]:
+    """Return the lowest label among the core points within ``eps`` of each query, int32; -1 where there is none."""
+    x = queries.astype(np.float64)
+    if len(core) == 0 or len(x) == 0:
+        return np.full(len(x), -1, np.int32)
+    balls = _Balls(core.astype(np.float64), eps, threads, memory)
+
+    def lowest(rows: slice) -> list[int]:
+        return [int(labels[near].min()) if len(near) else -1 for near in balls.search(x[rows])]
+
+    return np.concatenate([np.asarray(part, np.int32) for part in run_in_order(lowest, balls.blocks(len(x)), threads)])
+
+
+class _Balls:
+    """All points within a radius, block by block so that the answers fit into ``memory``.
+
+    The k-d tree is named, not left to scikit-learn: its other way takes differences of products, whose last bits
+    depend on the block, and a point on the rim would be in reach in one call and out of it in the next.
+    """
+
+    def __init__(self, points: NDArray[np.float64], eps: float, threads: int, memory: int) -> None:
+        from sklearn.neighbors import NearestNeighbors
+
+        self._tree = NearestNeighbors(radius=eps, algorithm="kd_tree", n_jobs=1).fit(points)
+        # scikit-learn holds int64 rows and float64 distances of a block; each worker searches one
+        self._block = max(1, min(BLOCK, memory // (32 * len(points) * threads)))
+
+    def search(self, queries: NDArray[np.float64]) -> NDArray[Any]:
+        found: NDArray[Any] = self._tree.radius_neighbors(queries, return_distance=False)
+        return found
+
+    def blocks(self, n: int) -> list[slice]:
+        return [slice(start, min(start + self._block, n)) for start in range(0, n, self._block)]
 
 
 @compiled
@@ -155,17 +148,10 @@ def _roots(parents: Any) -> Any:
     return out
 
 
-def check_hdbscan(
-    points: NDArray[Any], min_cluster_size: int, min_samples: int, columns: int | None = MAX_COLUMNS
-) -> NDArray[np.float32]:
-    """Return the points as contiguous float32, or raise InputError; ``columns`` is the most a library takes."""
+def check_hdbscan(points: NDArray[Any], min_cluster_size: int, min_samples: int) -> NDArray[np.float32]:
+    """Return the points as contiguous float32, or raise InputError."""
     if min_cluster_size < 2:
         raise InputError(f"min_cluster_size must be 2 or more: got {min_cluster_size}")
-    if columns is not None and points.shape[1] > columns:
-        raise InputError(
-            f"HDBSCAN is exact up to {columns} columns here, the points have {points.shape[1]}",
-            fix="reduce them first, for example by principal_axes",
-        )
     return _check_points(points, min_samples)
 
 

@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from uicgpu.backends.cuda import arrays, assign, density, hierarchy, kmeans, linear_algebra, search, segments, tables
-from uicgpu.backends.interface import Assignment
+from uicgpu.backends.interface import Assignment, DensityFit, RadiusFit
 from uicgpu.backends.probe import Probe, library_failure
 from uicgpu.backends.workers import one_blas_thread, run_in_order
 
@@ -131,15 +131,13 @@ class CudaBackend:
         with self._on_device(), one_blas_thread():
             return linear_algebra.principal_axes(points, components, self.memory)
 
-    def hdbscan(
-        self, points: NDArray[Any], min_cluster_size: int, min_samples: int
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    def hdbscan(self, points: NDArray[Any], min_cluster_size: int, min_samples: int) -> DensityFit:
         with self._on_device():
-            return density.hdbscan(points, min_cluster_size, min_samples, self.probe.number)
+            return density.hdbscan(points, min_cluster_size, min_samples, self.probe.number, self.threads)
 
-    def dbscan(self, points: NDArray[Any], eps: float, min_samples: int) -> NDArray[np.int32]:
+    def dbscan(self, points: NDArray[Any], eps: float, min_samples: int) -> RadiusFit:
         with self._on_device():
-            return density.dbscan(points, eps, min_samples, self.probe.number, self.memory)
+            return density.dbscan(points, eps, min_samples, self.probe.number, self.threads, self.memory)
 
     def agglomerative(self, points: NDArray[Any], clusters: int, linkage: str) -> NDArray[np.int32]:
         with self._on_device():
