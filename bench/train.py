@@ -62,57 +62,6 @@ def cold_figures(tuned: FineTuned, task: ColdTask, popularity: NDArray[np.int64]
     return {"users": int(task.users.size), "cold_texts": int(task.candidates.size), "arms": table, "thirds": thirds}
 
 
-def throughput(texts: list[str], model: Encoder, rounds: int = 3, steps: int = 3, batch: int = 64) -> dict[str, Any]:
-    """Tokens per CPU second of pairs under in-batch softmax: this package, and sentence-transformers' loss and padding.
-
-    Both sides: the same batches, forward, loss, backward and one AdamW step, one thread, interleaved; median of rounds.
-    """
-    import torch
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.losses import MultipleNegativesRankingLoss
-
-    from uicgpu.finetune.objective import pair_loss
-
-    torch.set_num_threads(1)
-    ours = TrainableEncoder(model.model, texts)
-    peer = SentenceTransformer(str(model.model.folder), device="cpu")
-    peer.max_seq_length = 64
-    loss = MultipleNegativesRankingLoss(peer)
-    optimisers = [torch.optim.AdamW(list(ours.parameters().values()), 1e-5), torch.optim.AdamW(peer.parameters(), 1e-5)]
-    random = np.random.default_rng(0)
-    alone = torch.zeros((batch, batch), dtype=torch.bool)
-
-    def our_step(rows: NDArray[np.int64]) -> None:
-        ours.step(rows, lambda v: pair_loss(v[:batch], v[batch:], alone, torch.zeros(batch), 0.05))
-        optimisers[0].step()
-
-    def peer_step(rows: NDArray[np.int64]) -> None:
-        chosen = [texts[row] for row in rows]
-        features = [peer.tokenize(part) for part in (chosen[:batch], chosen[batch:])]
-        optimisers[1].zero_grad()
-        loss(features, torch.zeros(batch)).backward()
-        optimisers[1].step()
-
-    seconds: dict[str, list[float]] = {"uicgpu": [], "sentence-transformers": []}
-    tokens = 0
-    for turn in range(rounds + 1):
-        parts = [random.choice(len(texts), 2 * batch, replace=False) for _ in range(steps)]
-        for name, step in (("uicgpu", our_step), ("sentence-transformers", peer_step)):
-            started = time.process_time()
-            for rows in parts:
-                step(rows)
-            if turn:  # the first round warms up
-                count = sum(ours.tokens(rows) for rows in parts)
-                seconds[name].append(count / (time.process_time() - started))
-                tokens += count
-    rates = {name: round(float(np.median(values)), 1) for name, values in seconds.items()}
-    return {
-        "tokens_per_cpu_second": rates,
-        "ratio": round(rates["uicgpu"] / rates["sentence-transformers"], 3),
-        "mean_tokens_per_text": round(tokens / 2 / (rounds * steps * 2 * batch), 1),
-    }
-
-
 def run_set(name: str, data: Path, recipe: str, steps: int, checkpoints: Path | None, groups: bool) -> dict[str, Any]:
     """Train on one set and judge on its cold texts."""
     events, texts = load(name, data)
@@ -166,16 +115,10 @@ def main() -> None:
     parser.add_argument("--recipe", default="full")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--checkpoints", type=Path)
-    parser.add_argument("--throughput", action="store_true", help="needs sentence-transformers")
     parser.add_argument("--no-groups", action="store_true")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     results = json.loads(given.out.read_text(encoding="utf-8")) if given.out.is_file() else {}
-    if given.throughput:
-        texts = distinct(load("films", given.data)[1]).texts
-        results["throughput"] = throughput(texts, Encoder("minilm", device="cpu", threads=1))
-        write_json(given.out, results)
-        return
     for name in given.sets:
         steps = given.steps or STEPS[name]
         results[name] = run_set(name, given.data, given.recipe, steps, given.checkpoints, not given.no_groups)

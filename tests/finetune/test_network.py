@@ -81,3 +81,22 @@ def test_a_small_memory_budget_turns_caching_on(toy_folder, monkeypatch):
     monkeypatch.setattr(encoder, "_pooled", lambda *given: runs.append(torch.is_grad_enabled()) or pooled(*given))
     encoder.step(np.arange(4), loss_of)
     assert runs == [False, True]
+
+
+def test_where_not_even_a_pack_fits_layers_run_again_and_no_bit_changes(folder, monkeypatch):
+    rows = np.arange(len(TEXTS))
+    results, runs = [], []
+    for memory in (2**30, 1):
+        encoder = TrainableEncoder(read_folder(folder), TEXTS, memory=memory)
+        attention = next(
+            module
+            for name, module in encoder.network.named_modules()
+            if name.endswith("layer.0.attention") or name.endswith("layers.0.self_attn")
+        )
+        count = [0]
+        attention.register_forward_hook(lambda *_, count=count: count.__setitem__(0, count[0] + 1))
+        results.append(gradients(encoder, rows, cached=False))
+        runs.append(count[0])
+    assert runs[1] == 2 * runs[0]
+    assert results[0][0] == results[1][0]
+    assert all(value is None or torch.equal(value, results[1][1][name]) for name, value in results[0][1].items())

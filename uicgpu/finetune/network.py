@@ -3,7 +3,8 @@
 A block is cut into packs that the texts alone decide. Packs run in threads with one BLAS thread each, and their
 gradients are added in the order of the packs, so the result does not depend on the number of threads. Where the
 activations of a whole block do not fit into memory, packs are run twice (gradient caching, Gao et al. 2021): once
-without gradient for the loss, once more, pack by pack, to carry its gradient to the weights. The result is the same.
+without gradient for the loss, once more, pack by pack, to carry its gradient to the weights. Where not even a pack
+fits, layers are run again (:func:`uicgpu.finetune.layers.recompute_layers`). The result is the same in every case.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from uicgpu.encode.batches import Tokens, cut_packs, padded_length
 from uicgpu.encode.engine import load_network
 from uicgpu.encode.folders import Model
 from uicgpu.encode.language import load_tokenizer
+from uicgpu.finetune.layers import layer_count, recompute_layers
 
 LossOf = Callable[[Tensor], Tensor]
 """From the unit vectors of a block [B, dim] to a loss."""
@@ -76,6 +78,8 @@ class TrainableEncoder:
         self._first_position = first_position(network)
         self._padding_id = int(getattr(network.config, "pad_token_id", None) or 0)
         self.network = adapt(network) if adapt is not None else network.requires_grad_(True)
+        if self._layer_bytes(PACK_TOKENS) > memory:
+            recompute_layers(self.network)
         self.network.eval()  # dropout off: the recipe was measured so, and a step can be repeated exactly
         short = dataclasses.replace(model, max_tokens=min(TRAIN_TOKENS, model.max_tokens))
         self._short = load_tokenizer(short).tokenise(texts)
@@ -117,9 +121,10 @@ class TrainableEncoder:
 
     def activation_bytes(self, rows: NDArray[np.int64]) -> int:
         """Bytes that autograd keeps for the texts, roughly."""
-        config: Any = self.network.config
-        layers = int(getattr(config, "num_hidden_layers", None) or getattr(config, "n_layers", None) or 1)
-        return self.tokens(rows) * layers * self.model.dim * ACTIVATIONS_PER_LAYER * 4
+        return self._layer_bytes(self.tokens(rows))
+
+    def _layer_bytes(self, tokens: int) -> int:
+        return tokens * layer_count(self.network) * self.model.dim * ACTIVATIONS_PER_LAYER * 4
 
     def step(self, rows: NDArray[np.int64], loss_of: LossOf, cached: bool | None = None) -> float:
         """Put the gradient of ``loss_of(unit vectors of rows)`` into the parameters; return the loss.
