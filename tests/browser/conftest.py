@@ -10,7 +10,9 @@ from types import ModuleType
 
 import pytest
 
+from uicgpu.bench import chromium
 from uicgpu.report import build_report
+from uicgpu.report.picture import find_browser
 
 
 def _load(name: str, path: Path) -> ModuleType:
@@ -25,10 +27,9 @@ def _load(name: str, path: Path) -> ModuleType:
 @pytest.fixture(scope="session")
 def browser() -> ModuleType:
     """The module that drives Chromium; skips where none is installed."""
-    module = _load("uicgpu_test_chromium", Path(__file__).with_name("chromium.py"))
-    if module.find_chromium() is None:
+    if find_browser() is None:
         pytest.skip("no Chromium here: apt-get install chromium")
-    return module
+    return chromium
 
 
 @pytest.fixture(scope="session")

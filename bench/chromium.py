@@ -1,17 +1,17 @@
-"""Drives a headless Chromium over its DevTools protocol: what a page logs, asks the network for, and shows."""
+"""Drives a headless Chromium over its DevTools protocol: what a page logs, asks the network for, shows, and costs."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
-import shutil
 import subprocess
 import tempfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from tornado.websocket import websocket_connect
+from uicgpu.report.picture import find_browser
 
 FLAGS = (
     "--headless",
@@ -26,13 +26,6 @@ FLAGS = (
     "--remote-debugging-port=0",
 )
 SECONDS = 30
-
-
-def find_chromium() -> str | None:
-    """Path of a Chromium or Chrome, if one is installed."""
-    return next(
-        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-    )
 
 
 class Tab:
@@ -90,6 +83,11 @@ class Tab:
         for kind in ("mousePressed", "mouseReleased"):
             await self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
+    async def processor_seconds(self) -> float:
+        """Processor time that the page's main thread has used so far."""
+        figures = (await self.call("Performance.getMetrics"))["metrics"]
+        return float(next(entry["value"] for entry in figures if entry["name"] == "TaskDuration"))
+
     async def _note(self, message: dict[str, Any]) -> None:
         told, parameters = message.get("method"), message.get("params", {})
         if told == "Runtime.exceptionThrown":
@@ -105,10 +103,12 @@ class Tab:
 
 
 @contextlib.asynccontextmanager
-async def open_page(url: str, *, width: int = 1280, height: int = 1000, dark: bool = False):
+async def open_page(url: str, *, width: int = 1280, height: int = 1000, dark: bool = False) -> AsyncIterator[Tab]:
     """Open ``url`` in a fresh browser with an empty profile; yields a :class:`Tab` once the page has loaded."""
-    program = find_chromium()
-    assert program is not None
+    from tornado.websocket import websocket_connect
+
+    program = find_browser()
+    assert program is not None, "no Chromium is installed"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
             [program, *FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}", "about:blank"],
@@ -124,6 +124,7 @@ async def open_page(url: str, *, width: int = 1280, height: int = 1000, dark: bo
             tab = Tab(socket)
             for domain in ("Page", "Runtime", "Log", "Network"):
                 await tab.call(f"{domain}.enable")
+            await tab.call("Performance.enable", timeDomain="threadTicks")
             media = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
             await tab.call("Emulation.setEmulatedMedia", features=media)
             await tab.call(
