@@ -189,6 +189,8 @@ class Settings(BaseModel):
     """Fewest users of whom anything is published: of a cluster, and of a term, category, item or value in it."""
     small_clusters: Literal["merge", "suppress"] = "merge"
     """Clusters of fewer than ``k_anonymity`` users: published as a part of the nearest one, or without details."""
+    unnamed_words: Names = ("卖肉", "工口", "色情", "情色", "十八禁", "ecchi", "hentai", "porn", "nsfw", "r18")
+    """Categories and terms that make no name of a cluster; they stay where the profile lists them."""
     llm_url: str | None = None
     """Base URL of an OpenAI-compatible service that names clusters (``http://localhost:11434/v1``); it gets terms and
     categories of the published clusters, and the key in ``UICGPU_LLM_KEY``, if set. Default: names without a model."""

@@ -179,6 +179,18 @@ def test_language_of_plain_names(parts):
     assert build_profiles(**parts).profiles[2]["name"] == "群组 3"
 
 
+def test_unnamed_words_stay_in_the_profile_and_make_no_name(parts):
+    items = parts["items"].with_columns(pl.Series(Column.CATEGORY, ["Ecchi|Kitchen"] * 3 + ["Sport"] * 3))
+    settings = Settings(k_anonymity=5, small_clusters="suppress")
+    tea = build_profiles(**(parts | {"items": items})).profiles[0]
+    assert "Ecchi" in {entry["category"] for entry in tea["categories"]}
+    assert "Ecchi" not in tea["name"] and "Kitchen" in tea["name"]
+    barred = settings.model_copy(update={"unnamed_words": ("KITCHEN", "tea")})
+    other = build_profiles(**(parts | {"items": items, "settings": barred})).profiles[0]
+    assert other["name"].startswith("Ecchi") and not {"Kitchen", "Tea"} & set(other["name"].split())
+    assert other["terms"] == tea["terms"] and other["categories"] == tea["categories"]
+
+
 @pytest.mark.parametrize("users", [0, 1])
 def test_no_user_and_one_user(interactions, users):
     made = interactions([[0]] * users, 1)

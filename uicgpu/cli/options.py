@@ -38,6 +38,7 @@ _METAVARS = {
     "kind_weights": "KIND=W,…",
     "half_life": "DAYS",
     "text_columns": "A,B",
+    "unnamed_words": "A,B",
     "k": "INT|auto",
     "model": "NAME|PATH",
     "memory": "SIZE",

@@ -35,7 +35,7 @@ from uicgpu.settings import resolve_settings
 @setting_options(CLUSTERING)
 @setting_options(("top", "allow_repeat"))
 @setting_options(SPLITTING)
-@setting_options(("raw_ids", "k_anonymity", "small_clusters", "llm_url", "llm_model", "language"))
+@setting_options(("raw_ids", "k_anonymity", "small_clusters", "unnamed_words", "llm_url", "llm_model", "language"))
 @shared_options
 @click.option("--resume/--fresh", "resume", default=True, help="Go on in an existing run (default), or start anew.")
 @click.option("--dry-run", is_flag=True, help="Show the plan, sizes and a rough time; write nothing.")

@@ -126,7 +126,7 @@ STAGES: tuple[Stage, ...] = (
         profiles_stage,
         outputs=(Artefact.PROFILES, Artefact.CLUSTERS, Artefact.USERS),
         needs=(StageName.CLEAN, StageName.ITEMS, StageName.ENCODE, StageName.CLUSTER),
-        settings=("half_life", "language", "k_anonymity", "small_clusters", "llm_url", "llm_model"),
+        settings=("half_life", "language", "k_anonymity", "small_clusters", "unnamed_words", "llm_url", "llm_model"),
         version=2,
     ),
     Stage(

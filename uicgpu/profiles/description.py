@@ -74,9 +74,13 @@ def name_groups(
     ]
 
 
-def name_materials(groups: Groups, shown: NDArray[np.bool_], described: Told) -> list[NameMaterial]:
-    """What each group's name may be made of; nothing for groups that are not ``shown``."""
-    terms, mixes = described.terms, described.mixes
+def name_materials(
+    groups: Groups, shown: NDArray[np.bool_], described: Told, unnamed: Collection[str] = ()
+) -> list[NameMaterial]:
+    """What each group's name may be made of: no ``unnamed`` words, and nothing for groups that are not ``shown``."""
+    barred = {text.casefold() for text in unnamed}
+    terms = [[term for term in own if not _barred(term.term, barred)] for own in described.terms]
+    mixes = [[entry for entry in mix if not _barred(entry.value, barred)] for mix in described.mixes]
     categories = {word for mix in mixes for entry in mix for run in phrases(entry.value) for word in run}
     materials = []
     for group, cluster in enumerate(groups.labels):
@@ -97,6 +101,10 @@ def _most_unlike(terms: Sequence[Term]) -> list[Term]:
     return sorted(terms, key=lambda term: (-term.weight * math.sqrt(math.log(max(term.lift, 1.0))), term.term))
 
 
+def _barred(text: str, barred: Collection[str]) -> bool:
+    return text.casefold() in barred or any(word in barred for run in phrases(text) for word in run)
+
+
 def _only_words_of(term: str, words: Collection[str]) -> bool:
     return all(word in words for run in phrases(term) for word in run)
 
@@ -109,6 +117,7 @@ def super_clusters(
     materials: Sequence[NameMaterial],
     k: int,
     language: str,
+    unnamed: Collection[str] = (),
 ) -> dict[int, dict[str, Any]]:
     """Super-cluster of each published cluster: id, name, size, share, members; empty where clusters are few."""
     members = np.array([c for c, seen in zip(groups.labels, shown, strict=True) if seen and c != NOISE], np.int64)
@@ -119,7 +128,7 @@ def super_clusters(
     number[members] = coarse
     outer = group_users(number[groups.codes].astype(np.int32), int(coarse.max()) + 1)
     named = np.array([label != NOISE for label in outer.labels])
-    own = name_materials(outer, named, counted.describe(outer, k))
+    own = name_materials(outer, named, counted.describe(outer, k), unnamed)
     users = max(int(groups.sizes.sum()), 1)
     for group in range(len(outer)):
         inside = [materials[cluster] for cluster in members[coarse == group].tolist()] if named[group] else []

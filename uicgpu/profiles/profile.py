@@ -143,11 +143,11 @@ def build_profiles(
     attribute_mixes = describe_attributes(attributes, groups, k)
 
     shown = groups.sizes >= max(k, 1)
-    materials = name_materials(groups, shown, told)
+    materials = name_materials(groups, shown, told, settings.unnamed_words)
     names, note = name_groups(groups, shown, materials, settings.language), None
     if settings.llm_url:
         names, note = _names_by_model(names, materials, settings)
-    coarse = super_clusters(groups, shown, centroids, counted, materials, k, settings.language)
+    coarse = super_clusters(groups, shown, centroids, counted, materials, k, settings.language, settings.unnamed_words)
     neighbours = _neighbours(groups, shown, centroids)
     confidences = None if confidence is None else group_means(np.asarray(confidence, np.float64), groups)
     users = int(groups.sizes.sum())
