@@ -147,10 +147,10 @@ def _bar(entry: Mapping[str, Any], name: str, widest: float) -> dict[str, Any]:
     }
 
 
-def _apart(nearest: Mapping[str, Any] | None, words: Words) -> list[str]:
+def _apart(nearest: Mapping[str, Any] | None, words: Words) -> str:
     """Sentences that compare a cluster with its neighbour."""
     if not nearest:
-        return []
+        return ""
     sentences = [words("apart.nearest", name=nearest["name"])]
     shares = [
         words(
@@ -170,7 +170,7 @@ def _apart(nearest: Mapping[str, Any] | None, words: Words) -> list[str]:
         sentences.append(words("apart.terms", terms=words.listed(nearest["terms"][:3])))
     if nearest.get("other_terms"):
         sentences.append(words("apart.other_terms", terms=words.listed(nearest["other_terms"][:3])))
-    return sentences
+    return words.told(sentences)
 
 
 def _facts(profile: Mapping[str, Any], words: Words) -> list[dict[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -44,6 +44,10 @@ class Words:
         """Readable name of a method, metric, split, kind …; the name itself, without underscores, if unknown."""
         key = f"{group}.{name.replace('-', '_')}"
         return self._entries.get(key) or name.replace("_", " ")
+
+    def told(self, sentences: Iterable[str]) -> str:
+        """Join sentences as the language does; empty ones are left out."""
+        return self("sentence.gap").join(filter(None, sentences))
 
     def listed(self, parts: list[str]) -> str:
         """Join parts with the language's comma."""

@@ -35,9 +35,12 @@ def glance_section(run: RunArtefacts, words: Words) -> dict[str, Any]:
         if estimate is None or best is None or metric is None
         else {
             "name": words.named("method", best),
-            "metric": words.named("metric", metric),
-            "value": numbers.figure(estimate.value),
-            "interval": interval_text(estimate.low, estimate.high, words),
+            "figures": words(
+                "glance.best",
+                metric=words.named("metric", metric),
+                value=numbers.figure(estimate.value),
+                interval=interval_text(estimate.low, estimate.high, words),
+            ),
         },
         "verdict": verdict(run, words),
         "clusters_sentence": clusters_sentence(run, clusters, words),

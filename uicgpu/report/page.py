@@ -114,13 +114,17 @@ def _map_section(run: RunArtefacts, words: Words) -> dict[str, Any]:
     return {
         "document": embed_json(map_document(data, labels, entries, COLOURS)),
         "target": MAP_TARGET,
-        "sentence": words(
-            "map.sampled" if sampled else "map.all",
-            shown=numbers.count(data.rows.size),
-            users=numbers.count(run.users.height),
-            explained=numbers.percent(data.explained),
-        )
-        + (" " + words("map.crowds", k=numbers.count(k)) if k > 1 else ""),
+        "sentence": words.told(
+            [
+                words(
+                    "map.sampled" if sampled else "map.all",
+                    shown=numbers.count(data.rows.size),
+                    users=numbers.count(run.users.height),
+                    explained=numbers.percent(data.explained),
+                ),
+                words("map.crowds", k=numbers.count(k)) if k > 1 else "",
+            ]
+        ),
     }
 
 
