@@ -155,6 +155,9 @@ class Settings(BaseModel):
     """Clustering algorithm."""
     k: Clusters = "auto"
     """Number of clusters for kmeans and hierarchical, or ``auto``."""
+    consensus: int = Field(default=0, ge=0, le=1000)
+    """KMeans fits on resamples of the users whose centres are merged into the clusters (for example 20): steadier
+    clusters, more work. 0: none."""
     min_cluster_size: int | None = Field(default=None, ge=2)
     """Smallest cluster of HDBSCAN. Default: 1 % of the users, at least 5."""
     min_samples: int | None = Field(default=None, ge=2)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from uicgpu.cluster import cluster_vectors, stability
+from uicgpu.cluster.consensus import fit_consensus
 from uicgpu.cluster.stability import bootstrap_stability
-from uicgpu.cluster.starts import fit_kmeans
 from uicgpu.settings import Settings
 
 
@@ -74,13 +74,13 @@ def test_users_drawn_twice_weigh_twice(backend, blobs, monkeypatch):
     vectors, _ = blobs(90, 3, 4)
     fitted = []
 
-    def spy(points, clusters, seed, backend, *, weights):
+    def spy(points, clusters, seed, backend, runs, *, weights):
         fitted.append((len(points), weights))
-        return fit_kmeans(points, clusters, seed, backend, weights=weights)
+        return fit_consensus(points, clusters, seed, backend, runs, weights=weights)
 
     settings = Settings(k=3, stability_runs=2)
     clustering = cluster_vectors(vectors, settings, backend)
-    monkeypatch.setattr(stability, "fit_kmeans", spy)
+    monkeypatch.setattr(stability, "fit_consensus", spy)
     bootstrap_stability(vectors, settings, backend, clustering)
     for rows, weights in fitted:
         assert weights.sum() == 90  # as many draws as users

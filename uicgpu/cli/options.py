@@ -27,7 +27,17 @@ COLUMNS = (
 )
 CLEANING = ("kind_weights", "half_life", "min_value", "item_pattern")
 ENCODING = ("model", "batch_tokens", "max_tokens", "long_texts", "prompt", "dim", "dtype")
-CLUSTERING = ("algorithm", "k", "min_cluster_size", "min_samples", "eps", "linkage", "noise", "stability_runs")
+CLUSTERING = (
+    "algorithm",
+    "k",
+    "consensus",
+    "min_cluster_size",
+    "min_samples",
+    "eps",
+    "linkage",
+    "noise",
+    "stability_runs",
+)
 SPLITTING = ("split", "tune", "evaluate_users", "bootstrap")
 
 _METAVARS = {

@@ -42,6 +42,8 @@ def _clusters(run: Run) -> str:
     facts = run.facts(StageName.CLUSTER)
     stability = run.metrics.get("cluster.stability.mean")
     told = f"{facts['clusters']} ({facts['algorithm']}"
+    if facts.get("consensus"):
+        told += f", consensus of {facts['consensus']}"
     return told + (f", stability {stability:.2f})" if isinstance(stability, float) else ")")
 
 

@@ -12,13 +12,13 @@ from uicgpu.backends.interface import Backend
 from uicgpu.backends.workers import one_blas_thread
 from uicgpu.cluster.assign import Membership, check_vectors, place, soft_membership
 from uicgpu.cluster.choose_k import choose_k
+from uicgpu.cluster.consensus import fit_consensus
 from uicgpu.cluster.density import NEIGHBOURS, dbscan_fit, hdbscan_fit
 from uicgpu.cluster.density_model import DensityModel, Reachability
 from uicgpu.cluster.distances import cluster_means
 from uicgpu.cluster.hierarchy import hierarchical_labels
 from uicgpu.cluster.lloyd import Advance
 from uicgpu.cluster.precision import Frame
-from uicgpu.cluster.starts import fit_kmeans
 from uicgpu.randomness import seed_of
 from uicgpu.settings import Settings
 from uicgpu.vocabulary import NOISE
@@ -66,7 +66,8 @@ def cluster_vectors(
     vectors
         Finite numbers of any float or integer type; float32 is used as it is.
     settings
-        ``algorithm``, ``k``, ``min_cluster_size``, ``min_samples``, ``eps``, ``linkage``, ``noise`` and ``seed`` count.
+        ``algorithm``, ``k``, ``consensus``, ``min_cluster_size``, ``min_samples``, ``eps``, ``linkage``, ``noise`` and
+        ``seed`` count.
     advance
         Called with the number of points placed after each pass over (a sample of) the points.
 
@@ -78,6 +79,8 @@ def cluster_vectors(
     frame = Frame.of(check_vectors(vectors))
     points = frame.inward(vectors)
     facts: dict[str, Any] = {"notes": []}
+    if settings.consensus and settings.algorithm != "kmeans":
+        facts["notes"].append(f"no consensus: it is made of KMeans fits, and the algorithm is {settings.algorithm}")
     with one_blas_thread():
         labels, centroids, model = _run(points, frame, settings, backend, facts, advance)
         sizes = np.bincount(labels[labels >= 0], minlength=centroids.shape[0])
@@ -127,7 +130,7 @@ def _run(
     k = _number(points, settings, backend, facts, advance)
     seed = seed_of(settings.seed, "cluster")
     if settings.algorithm == "kmeans":
-        fit = fit_kmeans(points, k, seed, backend, advance=advance)
+        fit = fit_consensus(points, k, seed, backend, settings.consensus, advance=advance)
         found = int(fit.lloyd.centroids.shape[0])
         if found < k:
             facts["notes"].append(f"only {found} clusters: no more than {found} users differ from each other")
@@ -138,6 +141,7 @@ def _run(
             "empty_clusters_reseeded": fit.lloyd.reseeded,
             "starts": fit.starts,
             "start_sample": fit.sample,
+            "consensus": settings.consensus,
         }
         return fit.labels, fit.lloyd.centroids, None
     labels, told = hierarchical_labels(points, k, settings.linkage, seed, backend, advance)

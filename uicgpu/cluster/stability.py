@@ -17,8 +17,8 @@ from uicgpu.backends.interface import Backend
 from uicgpu.backends.workers import one_blas_thread
 from uicgpu.cluster.assign import assign_points
 from uicgpu.cluster.clustering import Clustering, cluster_vectors
+from uicgpu.cluster.consensus import fit_consensus
 from uicgpu.cluster.lloyd import Advance
-from uicgpu.cluster.starts import fit_kmeans
 from uicgpu.randomness import generator, seed_of
 from uicgpu.settings import Settings
 
@@ -83,8 +83,9 @@ def _refit(
     drawn = np.flatnonzero(counts)
     seed = seed_of(settings.seed, f"cluster/stability/{run}/fit")
     if settings.algorithm == "kmeans":
-        fit = fit_kmeans(
-            points[drawn], min(clusters, drawn.size), seed, backend, weights=counts[drawn].astype(np.float64)
+        weights = counts[drawn].astype(np.float64)
+        fit = fit_consensus(
+            points[drawn], min(clusters, drawn.size), seed, backend, settings.consensus, weights=weights
         )
         return assign_points(points, fit.lloyd.centroids, backend).labels
     changed = {"k": min(clusters, int(drawn.size)), "noise": "assign", "seed": seed}

@@ -71,7 +71,20 @@ def fit_kmeans(
     assert best is not None
     if chosen.size < rows or not best.converged:
         best = lloyd(points, best.centroids, backend, weights=weights, max_iter=iterations, advance=advance)
-    filled = np.unique(best.labels)
-    if filled.size < best.centroids.shape[0]:
-        best = lloyd(points, best.centroids[filled], backend, weights=weights, max_iter=iterations, advance=advance)
+    best = drop_empty(best, points, backend, weights, iterations, advance)
     return Fit(best, 1 if clusters == 1 else starts, int(chosen.size))
+
+
+def drop_empty(
+    found: Lloyd,
+    points: NDArray[np.float32],
+    backend: Backend,
+    weights: NDArray[np.float64] | None,
+    iterations: int,
+    advance: Advance | None,
+) -> Lloyd:
+    """Run on without the clusters that nobody is in; nothing happens where there are none."""
+    filled = np.unique(found.labels)
+    if filled.size == found.centroids.shape[0]:
+        return found
+    return lloyd(points, found.centroids[filled], backend, weights=weights, max_iter=iterations, advance=advance)

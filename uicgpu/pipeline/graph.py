@@ -110,6 +110,7 @@ STAGES: tuple[Stage, ...] = (
         settings=(
             "algorithm",
             "k",
+            "consensus",
             "min_cluster_size",
             "min_samples",
             "eps",
@@ -144,6 +145,7 @@ STAGES: tuple[Stage, ...] = (
             "allow_repeat",
             "algorithm",
             "k",
+            "consensus",
             "min_cluster_size",
             "min_samples",
             "eps",

@@ -9,7 +9,7 @@ from uicgpu.report.artefacts import RunArtefacts
 from uicgpu.report.catalogue import Words
 from uicgpu.report.ranking import ablation_sentences
 from uicgpu.report.scores import Estimate
-from uicgpu.vocabulary import NOISE, Column
+from uicgpu.vocabulary import NOISE, Column, StageName
 
 STABLE: Final = ((0.8, "high"), (0.6, "good"), (0.4, "partial"), (float("-inf"), "low"))
 """Bounds of the words for stability (mean adjusted Rand index between refits on resampled users)."""
@@ -27,6 +27,7 @@ def quality_section(run: RunArtefacts, words: Words) -> dict[str, Any]:
     """Cards of figures with a sentence each, agreement with given labels, and the ablation."""
     clusters = run.clusters.filter(run.clusters[Column.CLUSTER] != NOISE).height
     stability = run.scores.estimate("cluster.stability")
+    consensus = run.facts(StageName.CLUSTER).get("consensus")
     silhouette = _figure(run, "silhouette")
     return {
         "single": clusters <= 1,
@@ -37,6 +38,7 @@ def quality_section(run: RunArtefacts, words: Words) -> dict[str, Any]:
             "sentence": words(f"stability.{grade(stability.value, STABLE)}")
             if stability
             else words("stability.missing"),
+            "made": words("stability.consensus", runs=numbers.count(consensus)) if consensus else None,
         },
         "silhouette": {
             "value": numbers.figure(silhouette),
