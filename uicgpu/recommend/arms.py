@@ -66,7 +66,7 @@ METHODS: Final = (
 )
 """Arms in the order in which they are fitted, added up and shown."""
 
-FULL_ONLY: Final = frozenset({"cluster_popularity_soft", "random_walk", "graph_filter", "ease_text_rows"})
+FULL_ONLY: Final = frozenset({"cluster_popularity_soft", "random_walk", "ease_text_rows"})
 """Arms that only ``--tune full`` tries, because the default recipe is held to a few minutes."""
 
 SEEDED: Final = frozenset({"ials"})

@@ -37,7 +37,7 @@ class GraphFilter(ItemItem):
     vectors: NDArray[np.float64]
     """float64 [items, factors], learned; 0 for items without events."""
 
-    def __init__(self, factors: int = 128, strength: float = 0.3) -> None:
+    def __init__(self, factors: int = 128, strength: float = 1.0) -> None:
         self.factors, self.strength = factors, strength
 
     def fit(self, part: TrainingPart) -> Self:
