@@ -3,6 +3,7 @@ import numpy as np
 from uicgpu.backends import choose_backend
 from uicgpu.evaluation.ablation import RANDOM, REAL, cluster_arms, group_users, learn_variants
 from uicgpu.recommend.blend import Candidates
+from uicgpu.recommend.held_back import fold_of
 from uicgpu.recommend.inputs import Catalogue, TrainingPart
 from uicgpu.settings import Settings
 
@@ -37,5 +38,5 @@ def test_every_grouping_learns_its_own_weights():
     flat, right = np.zeros((12, 12), np.float32), hits.astype(np.float32)
     items = np.tile(np.arange(12, dtype=np.int32), (12, 1))
     candidates = Candidates(items, {"ease": flat, REAL: right, "random 1": flat}, hits, np.ones(12, np.int64))
-    weights = learn_variants(candidates, ("ease",), (REAL, "random 1"))
+    weights = learn_variants(candidates, ("ease",), (REAL, "random 1"), fold_of(12, 0))
     assert REAL in weights[REAL] and weights["random 1"] == {"ease": 1.0}

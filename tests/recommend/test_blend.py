@@ -62,6 +62,18 @@ def test_arms_that_are_right_for_different_users_join():
     assert weights["left"] == 1 and weights["right"] > 0 and candidates.ndcg(weights) == 1
 
 
+def test_an_arm_that_is_poor_alone_joins_where_it_helps():
+    # for every user eleven arms put the chosen item level with another one; the twelfth, useless alone, decides
+    items = np.tile(np.arange(15, dtype=np.int32), (20, 1))
+    hits = items == 14
+    pair = (items >= 13).astype(np.float32)
+    z = {f"arm {arm}": pair for arm in range(11)} | {"last": np.where(items < 13, 0.5, np.where(hits, 0.1, -0.1))}
+    candidates = Candidates(items, z, hits, np.ones(20, np.int64))
+    assert candidates.ndcg({"last": 1.0}) == 0
+    weights = learn_weights(candidates, tuple(z))
+    assert weights["last"] > 0 and candidates.ndcg(weights) == 1
+
+
 def test_nothing_to_learn_from():
     assert learn_weights(join_candidates([]), ("a",)) == {}
     assert learn_weights(random_candidates(3), ()) == {}

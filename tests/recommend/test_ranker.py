@@ -5,7 +5,7 @@ from uicgpu.backends import choose_backend
 from uicgpu.recommend import Catalogue, Recommender
 from uicgpu.recommend.blend import Candidates
 from uicgpu.recommend.cold import Rung, rungs
-from uicgpu.recommend.ranker import Labelled, Ranker, choose, mix, train
+from uicgpu.recommend.ranker import Labelled, Ranker, mix, train
 from uicgpu.recommend.second_stage import SecondStage
 
 pytest.importorskip("lightgbm", reason="LightGBM is not installed")
@@ -28,27 +28,8 @@ def labelled(seed=0, users=110, width=30, useful=True) -> Labelled:
     return Labelled(Candidates(items, {"one": z}, hits, chosen), table, NAMES)
 
 
-def test_a_ranker_is_wanted_where_its_features_decide():
-    data, backend = labelled(), choose_backend("cpu", threads=1)
-    choice = choose(data, data.candidates.add_up({"one": 1.0}), True, 0, backend)
-    assert choice.mode in ("mix", "alone") and choice.scores["mix"] > choice.scores["blend"]
-    assert choose(data, data.candidates.add_up({"one": 1.0}), False, 0, backend).mode == "mix"
-
-
-def test_a_ranker_is_not_wanted_without_a_gain_or_with_few_users():
-    backend = choose_backend("cpu", threads=1)
-    data = labelled(useful=False)
-    assert choose(data, data.candidates.add_up({"one": 1.0}), True, 0, backend).mode == "off"
-    few = labelled(users=30)
-    choice = choose(few, few.candidates.add_up({"one": 1.0}), True, 0, backend)
-    assert choice.mode == "off" and "50 are needed" in choice.reason
-
-
-def test_threads_do_not_change_a_byte_and_text_keeps_the_model():
+def test_a_seed_makes_one_model_and_text_keeps_it():
     data = labelled()
-    blend = data.candidates.add_up({"one": 1.0})
-    first, second = (choose(data, blend, True, 0, choose_backend("cpu", threads=threads)) for threads in (1, 2))
-    assert first == second
     model = train(data, 3)
     assert train(data, 3).model == model.model and train(data, 4).model != model.model
     assert Ranker(model.model).predict(data.table).tobytes() == model.predict(data.table).tobytes()

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from uicgpu.randomness import generator
 from uicgpu.recommend.arms import Arm
-from uicgpu.recommend.blend import Candidates, learn_weights
+from uicgpu.recommend.blend import Candidates
+from uicgpu.recommend.held_back import choose_base
 from uicgpu.recommend.inputs import TrainingPart
 from uicgpu.recommend.popularity import ClusterPopularity
 from uicgpu.settings import Settings
@@ -61,10 +62,10 @@ def cluster_arms(part: TrainingPart, groups: Mapping[str, NDArray[np.int32]]) ->
 
 
 def learn_variants(
-    candidates: Candidates, arms: tuple[str, ...], groupings: tuple[str, ...]
+    candidates: Candidates, arms: tuple[str, ...], groupings: tuple[str, ...], fold: NDArray[np.int64]
 ) -> dict[str, dict[str, float]]:
     """Learn the blend anew with each grouping as one more arm, exactly as without; weights per grouping.
 
-    ``candidates`` holds the z-scores of the arms and of every grouping.
+    ``candidates`` holds the z-scores of the arms and of every grouping; ``fold`` the users' folds that judge the blend.
     """
-    return {name: learn_weights(candidates, (*arms, name)) for name in groupings}
+    return {name: choose_base(candidates, (*arms, name), fold).weights for name in groupings}

@@ -19,12 +19,13 @@ from uicgpu.evaluation.tuning import Tuned, collect_labelled, learn_short_histor
 from uicgpu.events.split import Split
 from uicgpu.randomness import generator
 from uicgpu.recommend.arms import METHODS, arms_in_blend, arms_shown, usable
-from uicgpu.recommend.blend import DEFAULT_WEIGHTS, learn_weights
+from uicgpu.recommend.blend import DEFAULT_WEIGHTS
 from uicgpu.recommend.cold import DEFAULT_PULL, short_history_weights
 from uicgpu.recommend.features import feature_groups
 from uicgpu.recommend.grids import DEFAULT_SETTINGS
+from uicgpu.recommend.held_back import Choice, choose_base, choose_ranker, fold_of
 from uicgpu.recommend.inputs import Catalogue, TrainingPart
-from uicgpu.recommend.ranker import Choice, Labelled, Ranker, choose, train_seeds
+from uicgpu.recommend.ranker import Labelled, Ranker, train_seeds
 from uicgpu.recommend.recommender import Recommender
 from uicgpu.recommend.second_stage import SecondStage
 from uicgpu.settings import Settings
@@ -165,16 +166,21 @@ def _second_stage(
 
     recommender, labelled = gather(())
     candidates = labelled.candidates
-    tuned.weights = learn_weights(candidates, learned.arms)
+    fold = fold_of(len(truth), settings.seed)
+    base = choose_base(candidates, learned.arms, fold)
+    tuned.weights = base.weights
+    if base.single and base.values:
+        notes.append(
+            f"no blend: it did not help validation users it was not learned on; {next(iter(base.weights))} serves"
+        )
     popular = "recent_popularity" if "recent_popularity" in blended else "popularity"
     tuned.short_history = learn_short_history(recommender, truth, tuned.weights, popular, settings.seed)
-    learned.variants = learn_variants(candidates, learned.arms, tuple(controls))
+    learned.variants = learn_variants(candidates, learned.arms, tuple(controls), fold)
     if not controls:
         notes.append("no ablation: the users form a single cluster or have no interest vectors")
     elif not any(weights.get(name) for name, weights in learned.variants.items()):
         notes.append("ablation: validation gave no weight to popularity within clusters, nor within random groups")
-    blend = candidates.add_up(tuned.weights)
-    learned.choice = choose(labelled, blend, "time" in learned.groups, settings.seed, backend)
+    learned.choice = choose_ranker(labelled, base, fold, "time" in learned.groups, settings.seed, backend)
     notes.append(learned.choice.reason)
     if learned.choice.mode == "off":
         return

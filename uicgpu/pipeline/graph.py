@@ -154,7 +154,7 @@ STAGES: tuple[Stage, ...] = (
             "seed",
             "memory",
         ),
-        version=3,
+        version=4,
     ),
     Stage(
         StageName.RECOMMEND,

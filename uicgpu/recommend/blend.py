@@ -19,8 +19,6 @@ from uicgpu.recommend.features import unite
 STEPS: Final = (0.15, 0.4, 1.0)
 """Weights that a round may add to an arm."""
 ROUNDS: Final = 4
-BEST_ARMS: Final = 10
-"""Arms that a round tries: the best ones on their own."""
 SMALLEST_GAIN: Final = 1e-5
 """A round must gain so much NDCG@10, or learning stops."""
 DEPTH: Final = 100
@@ -56,6 +54,11 @@ class Candidates:
         """Return the same candidates with one more arm."""
         return Candidates(self.items, {**self.z, name: z}, self.hits, self.chosen)
 
+    def take(self, rows: NDArray[np.int64]) -> Candidates:
+        """Return some of the users, in the order of ``rows``."""
+        z = {name: values[rows] for name, values in self.z.items()}
+        return Candidates(self.items[rows], z, self.hits[rows], self.chosen[rows])
+
     def add_up(self, weights: Mapping[str, float]) -> NDArray[np.float64]:
         """Weighted sum of z-scores, float64 [users, width]."""
         total = np.zeros(self.items.shape, np.float64)
@@ -74,9 +77,10 @@ class Candidates:
 def learn_weights(candidates: Candidates, arms: Sequence[str]) -> dict[str, float]:
     """Choose blend weights greedily.
 
-    Start from the best single arm at weight 1. In each of four rounds try to add .15, .4 or 1 to the weight of each of
-    the ten best arms (the starting arm: only 1), keep the best try if it gains more than 1e-5 NDCG@10, else stop. Equal
-    tries: the first arm in the order of ``arms``, then the smallest step.
+    Start from the best single arm at weight 1. In each of four rounds try to add .15, .4 or 1 to the weight of each arm
+    (the starting arm: only 1), keep the best try if it gains more than 1e-5 NDCG@10, else stop. Equal tries: the first
+    arm in the order of ``arms``, then the smallest step. Weak arms are tried too: what is poor alone may be what the
+    others lack.
 
     Returns
     -------
@@ -89,10 +93,8 @@ def learn_weights(candidates: Candidates, arms: Sequence[str]) -> dict[str, floa
     start = arms[int(np.argmax(alone))]
     weights, best = {start: 1.0}, max(alone)
     total = candidates.z[start].astype(np.float64)
-    tenth = sorted(alone, reverse=True)[:BEST_ARMS][-1]
-    strong = [name for name, score in zip(arms, alone, strict=True) if score >= tenth]
     for _ in range(ROUNDS):
-        tries = [(name, step) for name in strong for step in (STEPS if name != start else STEPS[-1:])]
+        tries = [(name, step) for name in arms for step in (STEPS if name != start else STEPS[-1:])]
         scores = [candidates._ndcg(total + step * candidates.z[name]) for name, step in tries]
         place = int(np.argmax(scores))
         if scores[place] <= best + SMALLEST_GAIN:
@@ -102,6 +104,11 @@ def learn_weights(candidates: Candidates, arms: Sequence[str]) -> dict[str, floa
         weights[name] = weights.get(name, 0.0) + step
         total += step * candidates.z[name]
     return {name: round(weights[name], 6) for name in arms if name in weights}
+
+
+def best_single(candidates: Candidates, arms: Sequence[str]) -> str:
+    """The arm with the best NDCG@10 on its own; equal ones: the first."""
+    return arms[int(np.argmax([candidates.ndcg({name: 1.0}) for name in arms]))]
 
 
 def gather_candidates(

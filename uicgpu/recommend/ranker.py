@@ -17,15 +17,12 @@ from numpy.typing import NDArray
 from uicgpu.backends.interface import Backend
 from uicgpu.errors import MissingExtraError
 from uicgpu.randomness import generator
-from uicgpu.recommend.blend import Candidates, candidate_ndcg
+from uicgpu.recommend.blend import Candidates
 from uicgpu.recommend.features import monotone
 from uicgpu.recommend.rows import SMALLEST_DEVIATION
 
 Mode = Literal["off", "mix", "alone"]
 
-FEWEST_USERS: Final = 50
-"""Validation users with a positive candidate, below which nothing is trained."""
-FOLDS: Final = 3
 TREES: Final = 300
 NEGATIVES: Final = 100
 """Random candidates per user that the user did not choose."""
@@ -126,61 +123,6 @@ def train(labelled: Labelled, seed: int, users: NDArray[np.bool_] | None = None)
     return Ranker(library.train(parameters, data, TREES).model_to_string())
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Whether the ranker is wanted, and in which form.
-
-    Attributes
-    ----------
-    scores
-        NDCG@10 on validation per form (``blend``, ``mix``, ``alone``); the ranker's from users it was not trained on.
-    reason
-        One sentence.
-    """
-
-    mode: Mode
-    scores: dict[str, float]
-    reason: str
-
-
-def choose(labelled: Labelled, blend: NDArray[np.float64], alone_allowed: bool, seed: int, backend: Backend) -> Choice:
-    """Let validation users whom a ranker has not seen decide: three folds of users.
-
-    A form is taken over a simpler one if its mean gain exceeds the standard error of that gain.
-
-    Parameters
-    ----------
-    blend
-        Blend scores of the candidates, float64 [users, width].
-    alone_allowed
-        Whether the ranker without the blend is tried: only where it has features of time.
-    """
-    candidates = labelled.candidates
-    number = int(candidates.hits.any(axis=1).sum())
-    if number < FEWEST_USERS:
-        return Choice("off", {}, f"no ranker: {number} validation users chose a candidate, {FEWEST_USERS} are needed")
-    fold = generator(seed, "ranker/folds").permutation(len(candidates.items)) % FOLDS
-    models = backend.map(lambda part: train(labelled, seed, fold != part), range(FOLDS))
-    inside, rows = candidates.items >= 0, labelled.rows
-    scores = np.zeros(candidates.items.shape, np.float64)
-    predicted = np.empty(rows.size, np.float64)
-    for part, model in enumerate(models):
-        own = fold[rows] == part
-        predicted[own] = model.predict(labelled.table[own])
-    scores[inside] = predicted
-    values = {
-        "blend": _ndcg(candidates, blend),
-        "mix": _ndcg(candidates, mix(scores, blend, inside)),
-        "alone": _ndcg(candidates, scores),
-    }
-    told = {name: round(float(value.mean()), 6) for name, value in values.items()}
-    if not _gains(values["mix"], values["blend"]):
-        return Choice("off", told, "no ranker: it did not help validation users whom it was not trained on")
-    if alone_allowed and _gains(values["alone"], values["mix"]):
-        return Choice("alone", told, "the ranker alone served held-back validation users best")
-    return Choice("mix", told, "ranker and blend together served held-back validation users best")
-
-
 def mix(ranker: NDArray[np.float64], blend: NDArray[np.float64], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the sum of both z-scores, each over a user's candidates; float64 [users, width], 0 outside."""
     return np.where(inside, standard(ranker, inside) + standard(blend, inside), 0.0)
@@ -196,16 +138,6 @@ def standard(scores: NDArray[np.float64], inside: NDArray[np.bool_]) -> NDArray[
         mean[row] = own.sum() / number[row]
         spread[row] = max(float(np.sqrt(((own - mean[row]) ** 2).sum() / number[row])), SMALLEST_DEVIATION)
     return np.where(inside, (np.where(inside, scores, 0.0) - mean[:, None]) / spread[:, None], 0.0)
-
-
-def _ndcg(candidates: Candidates, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    values: NDArray[np.float64] = candidate_ndcg(scores, candidates.items, candidates.hits, candidates.chosen)
-    return values
-
-
-def _gains(better: NDArray[np.float64], simpler: NDArray[np.float64]) -> bool:
-    gain = better - simpler
-    return bool(gain.mean() > gain.std() / np.sqrt(max(gain.size, 1)))
 
 
 def _library() -> Any:

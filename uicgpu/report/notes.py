@@ -26,6 +26,11 @@ _KNOWN: Final = tuple(
             r"text serve the rest",
             "note.ease_head",
         ),
+        (
+            r"no blend: it did not help validation users it was not learned on; (\w+) takes its place",
+            "note.no_blend",
+        ),
+        ("ranker and single arm together served held-back validation users best", "note.ranker_arm"),
         ("ranker and blend together served held-back validation users best", "note.ranker_mix"),
         ("the ranker alone served held-back validation users best", "note.ranker_alone"),
         (rf"no ranker: {_NUMBER} validation users chose a candidate, {_NUMBER} are needed", "note.ranker_few"),
@@ -53,7 +58,7 @@ def tell_note(note: str, words: Words) -> str | None:
         match = pattern.fullmatch(note)
         if match:
             figures = list(match.groups())
-            if key == "note.edge":
+            if key in ("note.edge", "note.no_blend"):
                 figures[0] = words.named("method", figures[0])
             return words(key, **dict(zip("abcde", figures, strict=False)))
     return note
