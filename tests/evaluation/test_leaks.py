@@ -24,7 +24,7 @@ from uicgpu.events.split import TEST, TRAIN, VALIDATION, Split, split_events
 from uicgpu.finetune.recipe import Recipe
 from uicgpu.finetune.stage import _training_part
 from uicgpu.finetune.train import prepare
-from uicgpu.recommend import Catalogue, Recommender, ranker
+from uicgpu.recommend import Catalogue, Recommender, held_back, ranker
 from uicgpu.recommend.features import TIME, Features, feature_groups
 from uicgpu.recommend.inputs import TrainingPart
 from uicgpu.runs.progress import SilentProgress
@@ -135,8 +135,8 @@ def learned(split: Split, level: str = "quick") -> str:
 def eager_ranker(monkeypatch):
     """A ranker is trained, however few users there are and whether it gains or not."""
     monkeypatch.setattr(ranker, "TREES", 15)
-    monkeypatch.setattr(ranker, "FEWEST_USERS", 10)
-    monkeypatch.setattr(ranker, "_gains", lambda better, simpler: True)
+    monkeypatch.setattr(held_back, "FEWEST_USERS", 10)
+    monkeypatch.setattr(held_back, "_gains", lambda better, simpler: True)
 
 
 @settings(max_examples=15, deadline=None)

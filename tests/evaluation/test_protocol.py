@@ -10,7 +10,7 @@ from uicgpu.evaluation import evaluate, evaluation_steps, learning
 from uicgpu.evaluation.ranking import held_out
 from uicgpu.evaluation.tuning import _last_items, tune
 from uicgpu.events.split import TEST, split_events
-from uicgpu.recommend import Catalogue, ranker, recommend_all
+from uicgpu.recommend import Catalogue, held_back, ranker, recommend_all
 from uicgpu.recommend.arms import FULL_ONLY, METHODS
 from uicgpu.recommend.inputs import TrainingPart
 from uicgpu.settings import Settings
@@ -125,8 +125,8 @@ def test_test_events_cannot_change_what_is_learned(world, kind):
 @pytest.mark.parametrize("kind", ["time", "user-time"])
 def test_test_events_cannot_change_a_tree_of_the_ranker(world, kind, monkeypatch):
     monkeypatch.setattr(ranker, "TREES", 20)
-    monkeypatch.setattr(ranker, "FEWEST_USERS", 10)
-    monkeypatch.setattr(ranker, "_gains", lambda better, simpler: True)
+    monkeypatch.setattr(held_back, "FEWEST_USERS", 10)
+    monkeypatch.setattr(held_back, "_gains", lambda better, simpler: True)
     events = world.tastes(9, users=90, items=40, chosen=10)
     test = split_events(events, kind, 0).parts == TEST
     random = np.random.default_rng(2)

@@ -24,16 +24,15 @@ def labelled(seed=0, users=110, width=30, useful=True) -> Labelled:
     return Labelled(Candidates(items, {"one": z}, hits, chosen), table, ["z_one", "rank_one", "noise"])
 
 
-def choose(data, alone_allowed=True, threads=1):
+def choose(data, threads=1):
     fold = fold_of(len(data.candidates.items), 0)
     base = choose_base(data.candidates, ("one",), fold)
-    return choose_ranker(data, base, fold, alone_allowed, 0, choose_backend("cpu", threads=threads))
+    return choose_ranker(data, base, fold, 0, choose_backend("cpu", threads=threads))
 
 
 def test_a_ranker_is_wanted_where_its_features_decide():
     choice = choose(labelled())
-    assert choice.mode in ("mix", "alone") and choice.scores["mix"] > choice.scores["arm"]
-    assert choose(labelled(), alone_allowed=False).mode == "mix"
+    assert choice.mode == "alone" and choice.scores["alone"] > choice.scores["mix"] > choice.scores["arm"]
     assert choose(labelled(), threads=2) == choice
 
 

@@ -180,7 +180,7 @@ def _second_stage(
         notes.append("no ablation: the users form a single cluster or have no interest vectors")
     elif not any(weights.get(name) for name, weights in learned.variants.items()):
         notes.append("ablation: validation gave no weight to popularity within clusters, nor within random groups")
-    learned.choice = choose_ranker(labelled, base, fold, "time" in learned.groups, settings.seed, backend)
+    learned.choice = choose_ranker(labelled, base, fold, settings.seed, backend)
     notes.append(learned.choice.reason)
     if learned.choice.mode == "off":
         return

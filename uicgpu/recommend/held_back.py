@@ -96,9 +96,7 @@ def choose_base(candidates: Candidates, arms: Sequence[str], fold: NDArray[np.in
     return Base({best_single(candidates, arms): 1.0}, scores["arm"], values)
 
 
-def choose_ranker(
-    labelled: Labelled, base: Base, fold: NDArray[np.int64], alone_allowed: bool, seed: int, backend: Backend
-) -> Choice:
+def choose_ranker(labelled: Labelled, base: Base, fold: NDArray[np.int64], seed: int, backend: Backend) -> Choice:
     """Train a ranker on all folds but one, and judge it on the one left out.
 
     Parameters
@@ -107,8 +105,6 @@ def choose_ranker(
         The arm or blend that the ranker must improve on.
     fold
         int64 [users], as for ``base``.
-    alone_allowed
-        Whether the ranker without the base is tried: only where it has features of time.
     """
     candidates = labelled.candidates
     told = {form: round(float(value.mean()), 6) for form, value in base.values.items()}
@@ -128,7 +124,7 @@ def choose_ranker(
     told |= {"mix": round(float(mixed.mean()), 6), "alone": round(float(alone.mean()), 6)}
     if not _gains(mixed, before):
         return Choice("off", told, "no ranker: it did not help validation users whom it was not trained on")
-    if alone_allowed and _gains(alone, mixed):
+    if _gains(alone, mixed):
         return Choice("alone", told, "the ranker alone served held-back validation users best")
     together = "single arm" if base.single else "blend"
     return Choice("mix", told, f"ranker and {together} together served held-back validation users best")
