@@ -116,7 +116,7 @@ def test_texts_of_any_kind(read):
 
 
 def test_no_matching_id_shows_both_sides(read):
-    with pytest.raises(InputError, match="events have 1, 2; items have a, b") as caught:
+    with pytest.raises(InputError, match="events have ids like '9'; items have ids like 'a'") as caught:
         read("item_id,title\na,A\nb,B\n")
     assert "--item-id-column" in caught.value.fix
     assert caught.value.where == "items.csv, column item_id"

@@ -7,15 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from uicgpu.backends import choose_backend
 from uicgpu.errors import InputError
+from uicgpu.events.clean import clean_events
 from uicgpu.events.forms import form_of
 from uicgpu.interests.behaviour import feature_matrix
 from uicgpu.items.attributes import read_attributes
+from uicgpu.items.read import read_items
 from uicgpu.pipeline.finished import recommend_users
 from uicgpu.runs.artefacts import open_run
 from uicgpu.settings import Settings
 
 SECRET = "jane.doe42@example.org"
+TEXTS = {"text": pl.String, "category": pl.String}
 
 
 def _message(caught):
@@ -56,6 +60,34 @@ def test_a_file_that_is_no_table_is_not_quoted(tmp_path, content):
     with pytest.raises(InputError) as caught:
         read_table([str(tmp_path / "events.csv")], tmp_path / "staging", "events")
     assert "jane" not in _message(caught) and "4217" not in _message(caught)
+
+
+def test_a_wrong_time_column_is_not_quoted(tmp_path):
+    content = f"user_id,item_id,mail\na,b,{SECRET}\na,c,{SECRET}\nb,c,jane\n"
+    (tmp_path / "events.csv").write_text(content)
+    settings = Settings(events=[str(tmp_path / "events.csv")], time_column="mail")
+    with pytest.raises(InputError, match=r"3 of 3 times cannot be read, such as 'aaaa\.aaa99@") as caught:
+        clean_events(settings, choose_backend("cpu", threads=1), None, lambda _: None)
+    assert "jane" not in _message(caught) and "4217" not in _message(caught)
+    assert caught.value.where == "events.csv, row 1, column mail"
+
+
+def test_item_ids_that_fit_no_event_show_their_form(tmp_path):
+    pl.DataFrame({"item_id": ["ab-1"], "title": ["Tea"]}).write_csv(tmp_path / "items.csv")
+    events = pl.DataFrame({"item_id": [SECRET], "text": [None], "category": [None]}, schema_overrides=TEXTS)
+    with pytest.raises(InputError, match=r"events have ids like 'aaaa\.aaa99@.*; items have ids like 'aa-9'") as caught:
+        read_items(Settings(items=[str(tmp_path / "items.csv")]), events, lambda _: None)
+    assert "jane" not in _message(caught)
+
+
+def test_a_librarys_error_is_told_without_values(tmp_path):
+    from uicgpu.events.read import read_table
+    from uicgpu.events.refused import blame
+
+    (tmp_path / "events.csv").write_text("user_id,item_id\na,b\n")
+    table = read_table([str(tmp_path / "events.csv")], tmp_path / "staging", "events")
+    told = blame(table, pl.exceptions.InvalidOperationError(f'strict conversion failed for 1 values: ["{SECRET}"]'))
+    assert "strict conversion failed" in told.message and "jane" not in told.message
 
 
 @given(st.text())

@@ -18,6 +18,7 @@ import polars as pl
 
 from uicgpu.errors import InputError, OutOfResourcesError
 from uicgpu.events.delimited import MOST_COLUMNS, stage_delimited
+from uicgpu.events.forms import first_line
 from uicgpu.events.json_lines import stage_json_lines
 from uicgpu.events.plain_text import plain_text
 from uicgpu.events.staging import POSITION_COLUMN, ROW_COLUMN, Staged, rejected_frame
@@ -241,7 +242,8 @@ def _open_parquet(path: Path, source: str) -> TableFile:
 
 def damaged_parquet(source: str, error: Exception) -> InputError:
     """Return the error for a Parquet file that is cut off or damaged."""
-    first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
     return InputError(
-        f"the Parquet file is damaged or cut off ({first})", where=source, fix="copy or export the file again"
+        f"the Parquet file is damaged or cut off ({first_line(error)})",
+        where=source,
+        fix="copy or export the file again",
     )

@@ -9,6 +9,7 @@ import polars as pl
 from uicgpu.errors import InputError
 from uicgpu.events import rules as plan
 from uicgpu.events.columns import EventColumns
+from uicgpu.events.forms import first_line, time_shown
 from uicgpu.events.read import Table, damaged_parquet
 from uicgpu.events.staging import REJECTED_SCHEMA, SAMPLE_CHARACTERS, rejected_frame
 from uicgpu.events.times import FORMATS
@@ -67,7 +68,7 @@ def check_times(refused: pl.DataFrame, table: Table, columns: EventColumns) -> N
         if unreadable <= MOST_UNREADABLE * (file.rows - before):
             continue
         bad = refused.filter((pl.col(plan.FILE) == number) & (reason == plan.Reason.UNREADABLE_TIME))
-        samples = ", ".join(repr(text[:CELL_SHOWN]) for text in bad[plan.TIME_TEXT].head(3).to_list())
+        samples = ", ".join(repr(time_shown(text)) for text in bad[plan.TIME_TEXT].head(3).to_list())
         fix = f"name the right column with --time-column; understood: {FORMATS}"
         raise InputError(
             f"{unreadable} of {file.rows} times cannot be read, such as {samples}",
@@ -93,9 +94,8 @@ def blame(table: Table, error: Exception) -> InputError:
             file.scan().select(pl.all().is_null().sum()).collect(engine="streaming")
         except pl.exceptions.PolarsError as inner:
             return damaged_parquet(file.source, inner)
-    first = str(error).strip().splitlines()[0][:200]
     return InputError(
-        f"the events cannot be cleaned: {first}", where=shown_sources(table), fix="check the columns chosen"
+        f"the events cannot be cleaned: {first_line(error)}", where=shown_sources(table), fix="check the columns chosen"
     )
 
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from uicgpu.errors import InputError
 from uicgpu.events.columns import choose_user_columns, named_column
-from uicgpu.events.forms import form_of
+from uicgpu.events.forms import forms_of
 from uicgpu.items.tables import ID, read_id_table
 from uicgpu.settings import Settings
 from uicgpu.vocabulary import Column
@@ -75,8 +75,8 @@ def read_attributes(settings: Settings, user_ids: Sequence[str], report: Callabl
     known = users.join(rows, on=ID, how="semi").height
     if known == 0 and users.height:
         raise InputError(
-            f"no user id of the events is in the user files: events have ids like {_forms(user_ids)}; "
-            f"users have ids like {_forms(rows[ID].sort().head(IDS_SHOWN).to_list())}",
+            f"no user id of the events is in the user files: events have ids like {forms_of(user_ids[:IDS_SHOWN])}; "
+            f"users have ids like {forms_of(rows[ID].sort().head(IDS_SHOWN))}",
             where=f"{', '.join(table.sources[:3])}, column {' + '.join(id_names)}",
             fix="name the id column that the events use: --user-id-column COLUMN",
         )
@@ -101,8 +101,3 @@ def _number_or_text(column: pl.Series) -> pl.Series:
     numbers = column.cast(pl.Float64, strict=False)
     all_read = numbers.null_count() == column.null_count() and bool(numbers.is_finite().all())
     return numbers if all_read and column.null_count() < len(column) else column
-
-
-def _forms(ids: Sequence[str]) -> str:
-    """What a few ids look like: the ids themselves are people."""
-    return ", ".join(dict.fromkeys(repr(form_of(text)) for text in ids[:IDS_SHOWN]))

@@ -10,6 +10,7 @@ import polars as pl
 
 from uicgpu.errors import InputError
 from uicgpu.events.columns import ItemColumns, choose_item_columns
+from uicgpu.events.forms import forms_of
 from uicgpu.events.staging import rejected_frame
 from uicgpu.events.usual_names import is_word_sequence
 from uicgpu.events.wording import joined_categories
@@ -167,10 +168,12 @@ def _match(
     if event_items.is_empty():
         return {}
     if known == 0:
-        events_show = ", ".join(event_items[Column.ITEM].head(IDS_SHOWN).to_list())
-        items_show = ", ".join(described[Column.ITEM].sort().head(IDS_SHOWN).to_list())
+        # The wrong column may have been named, and then these are users.
+        events_show = forms_of(event_items[Column.ITEM].head(IDS_SHOWN))
+        items_show = forms_of(described[Column.ITEM].sort().head(IDS_SHOWN))
         raise InputError(
-            f"no item id of the events is in the item files: events have {events_show}; items have {items_show}",
+            f"no item id of the events is in the item files: events have ids like {events_show}; "
+            f"items have ids like {items_show}",
             where=f"{', '.join(table.sources[:3])}, column {columns.item}",
             fix="name the id column that the events use: --item-id-column COLUMN (or --item-column for the events)",
         )

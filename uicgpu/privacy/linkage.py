@@ -24,7 +24,7 @@ MOST_VICTIMS: Final = 5000
 
 @dataclass(frozen=True)
 class Attack:
-    """Result of an attack with ``known`` items per victim.
+    """Result of an attack with ``known`` items per victim, on profiles or on the data map.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Attack:
     worst
         The highest such probability of any victim.
     smallest
-        Fewest users that any figure about a known item is about.
+        Fewest users that anything which the attacker read is about.
     """
 
     known: int

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from uicgpu.events.interactions import Interactions
+from uicgpu.privacy.linkage import Attack
 from uicgpu.randomness import generator
 
 RIDGE: Final = 0.01
@@ -27,32 +28,6 @@ class PublishedMap:
 
     points: NDArray[np.float32]
     groups: NDArray[np.int32]
-
-
-@dataclass(frozen=True)
-class MapAttack:
-    """Result of an attack on the map with ``known`` items per victim.
-
-    Attributes
-    ----------
-    victims
-        Users attacked, all of them on the map.
-    group_found
-        Share of victims whose group the nearest point tells.
-    success
-        Mean probability that the point picked is the victim's.
-    worst
-        The highest such probability of any victim.
-    smallest
-        Users of the smallest crowd of points.
-    """
-
-    known: int
-    victims: int
-    group_found: float
-    success: float
-    worst: float
-    smallest: int
 
 
 def map_attack(
@@ -68,8 +43,11 @@ def map_attack(
     known: int,
     seed: int,
     most: int,
-) -> MapAttack:
+) -> Attack:
     """Attack a sample of the users on the map, each with ``known`` of their items (all, for users with fewer).
+
+    The result's ``group_found`` counts the victims whose group the nearest point tells; ``smallest`` is the smallest
+    crowd of points.
 
     Parameters
     ----------
@@ -93,7 +71,7 @@ def map_attack(
     if active.size > most:
         active = np.sort(random.choice(active, most, replace=False))
     if not active.size or not published.points.size:
-        return MapAttack(known, 0, 0.0, 0.0, 0.0, 0)
+        return Attack(known, 0, 0.0, 0.0, 0.0, 0)
     whole, partial = [], []
     for user in users[active].tolist():
         history = interactions.history(user)
@@ -110,7 +88,7 @@ def map_attack(
     picked = np.array([spots[tuple(spot)] for spot in published.points[nearest].tolist()])
     chance = np.where(picked == crowds[active], 1.0 / sizes[crowds[active]], 0.0)
     told = published.groups[nearest] == labels[active]
-    return MapAttack(
+    return Attack(
         known, int(active.size), float(told.mean()), float(chance.mean()), float(chance.max()), int(sizes.min())
     )
 
