@@ -24,8 +24,12 @@ from uicgpu.kernels.compilation import compiled
 SAMPLE: Final = 3072
 EXTRA: Final = 2
 """Columns beside the projection: 1 and the rest's length for points, ``-|c|^2 / 2`` and the rest's for centroids."""
-WIDTHS: Final = ((64, 0.5), (128, 0.6))
+Widths = tuple[tuple[int, float], ...]
+WIDTHS: Final[Widths] = ((64, 0.5), (128, 0.6))
 """Columns in all, and the share of the energy below which so many directions do not pay."""
+FEWER_WIDTHS: Final[Widths] = ((32, 0.5), *WIDTHS)
+"""The same where remainders are remembered: they need less from the directions."""
+LEAST_DIMENSIONS: Final = 128
 POWER_STEPS: Final = 8
 UNIT: Final = 2.0**-24
 """Relative rounding error of one float32 operation."""
@@ -43,6 +47,10 @@ class Margins:
         ``full * (a * b + b * b)``: error of a float32 product over all dimensions, minus the rounded ``|c|^2 / 2``.
     exact
         ``exact * (a + b)**2``: rounding of the float64 sums that decide, and of all that is computed from them.
+    rest
+        ``rest * (a * b + b * b)``: error of two short products, without what lies outside the main directions.
+    turn
+        ``turn * a * m``: error of the projections in how much a move of length ``m`` changes the remainder of a score.
     point, centroid
         Relative error of the projection of a point (float32 product) and of a centroid (float64 product, rounded).
     """
@@ -50,6 +58,8 @@ class Margins:
     screen: float
     full: float
     exact: float
+    rest: float
+    turn: float
     point: float
     centroid: float
 
@@ -64,17 +74,20 @@ def margins(dim: int, width: int) -> Margins:
     point = root * (dim + 4) * UNIT
     centroid = 4 * root * UNIT
     screen = 1.02 * (point + centroid) + 4 * (width + 4) * UNIT
-    return Margins(screen, (dim + 8) * UNIT, 8 * (dim + 16) * 2.0**-53, point, centroid)
+    exact = 8 * (dim + 16) * 2.0**-53
+    return Margins(screen, (dim + 8) * UNIT, exact, 4 * (width + 12) * UNIT, 2 * (point + centroid), point, centroid)
 
 
-def choose_axes(points: NDArray[np.float32], finite: NDArray[np.bool_]) -> NDArray[np.float32] | None:
+def choose_axes(
+    points: NDArray[np.float32], finite: NDArray[np.bool_], widths: Widths = WIDTHS
+) -> NDArray[np.float32] | None:
     """Return the main directions of (a fixed sample of) the points, float32 [d, width - 2], or None when it is flat.
 
     A width of at least half the dimensions saves nothing and is not considered.
     """
     rows = np.flatnonzero(finite)
     dim = points.shape[1]
-    if dim < 2 * WIDTHS[0][0] or rows.size == 0:
+    if dim < LEAST_DIMENSIONS or rows.size == 0:
         return None
     chosen = rows[np.unique(np.linspace(0, rows.size - 1, min(SAMPLE, rows.size)).astype(np.int64))]
     sample = points[chosen]
@@ -83,7 +96,7 @@ def choose_axes(points: NDArray[np.float32], finite: NDArray[np.bool_]) -> NDArr
     energy = float(np.trace(moment, dtype=np.float64))
     if not 0 < energy < np.inf:
         return None
-    for width, share in WIDTHS:
+    for width, share in widths:
         if dim < 2 * width:
             break
         values, axes = linalg.eigh(moment, subset_by_index=(dim - width + EXTRA, dim - 1))
@@ -107,7 +120,7 @@ def finish_points(projected: Any, squares: Any, error: float) -> None:
 
 
 def short_centroids(
-    centroids: NDArray[np.float32], squares: NDArray[np.float64], axes: NDArray[np.float32], error: float
+    centroids: NDArray[np.floating[Any]], squares: NDArray[np.float64], axes: NDArray[np.float32], error: float
 ) -> NDArray[np.float32]:
     """Return the projection, ``-|c|^2 / 2`` and the rest's length (rounded up) of each centroid, [k, width]."""
     inside = centroids.astype(np.float64) @ axes.astype(np.float64)

@@ -5,13 +5,21 @@ import types
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from uicgpu.backends.workers import run_in_order
 from uicgpu.errors import InputError
-from uicgpu.kernels.assign import assign, projection, screened, tiles
+from uicgpu.kernels.assign import assign, grouped, points, projection, remainders, remembered, screened, tiles
+from uicgpu.kernels.assign.remembered import Remembered
 from uicgpu.kernels.assign.screened import RepeatedAssign
+
+
+@pytest.fixture(params=["remembered", "grouped"], autouse=True)
+def way(request, monkeypatch):
+    """Both ways to keep bounds, whatever the number of centroids."""
+    monkeypatch.setattr(screened, "MOST_REMEMBERED", 10**6 if request.param == "remembered" else 0)
+    return request.param
 
 
 def topics(seed, n, d=160, count=60, spread=0.5):
@@ -40,15 +48,37 @@ def reference_labels(x, c):
 
 
 def check_bounds(repeated, c):
+    bounds = repeated._bounds
+    (check_remembered if isinstance(bounds, Remembered) else check_grouped)(repeated._points, bounds, c)
+
+
+def check_grouped(points, bounds, c):
     """``upper`` is above the own distance, ``lower`` below the distance to every other centroid of the group."""
-    x, ordered = repeated._x.astype(np.float64), c[repeated._ids].astype(np.float64)
+    x, ordered = points.x.astype(np.float64), c[bounds.ids].astype(np.float64)
     distance = np.sqrt(((x[:, None] - ordered) ** 2).sum(axis=2))
-    rows, own = np.arange(len(x)), repeated._positions
-    assert (repeated._upper >= distance[rows, own]).all()
+    rows, own = np.arange(len(x)), bounds.positions
+    assert (bounds.upper >= distance[rows, own]).all()
     distance[rows, own] = np.inf
-    lower = repeated._lower.transpose(0, 2, 1).reshape(-1, repeated._lower.shape[1])[: len(x)]
-    for group, (first, stop) in enumerate(zip(repeated._starts[:-1], repeated._starts[1:], strict=True)):
-        assert (lower[:, group] - repeated._travelled[group] <= distance[:, first:stop].min(axis=1)).all()
+    lower = bounds.lower.transpose(0, 2, 1).reshape(-1, bounds.lower.shape[1])[: len(x)]
+    for group, (first, stop) in enumerate(zip(bounds.starts[:-1], bounds.starts[1:], strict=True)):
+        assert (lower[:, group] - bounds.travelled[group] <= distance[:, first:stop].min(axis=1)).all()
+
+
+def check_remembered(points, bounds, c):
+    """``own`` is below the remainder for the own centroid, ``others`` are above those for theirs."""
+    x, y = points.x.astype(np.float64), points.projected[:, :-2].astype(np.float64)
+    remainder = x @ c.astype(np.float64).T - y @ (c.astype(np.float64) @ points.axes.astype(np.float64)).T
+    norm = np.sqrt(points.squares)[:, None]
+    way = points.projected[:, -1:] * bounds.aside + points.margins.turn * norm * bounds.moved
+    tight = points.margins.rest * (norm[:, 0] + bounds._peak) * bounds._peak
+    rows, own = np.arange(len(x)), bounds.labels
+    assert (bounds.own - way[rows, own] - tight <= remainder[rows, own]).all()
+    for slot in range(bounds.slots.shape[1]):
+        other = bounds.slots[:, slot]
+        known = other >= 0
+        above = bounds.others[:, slot] + way[rows, other] + tight >= remainder[rows, other]
+        assert above[known].all()
+        assert (other[known] != own[known]).all()
 
 
 def check_run(x, c, calls=6, bounds=False, **options):
@@ -57,18 +87,22 @@ def check_run(x, c, calls=6, bounds=False, **options):
     for _ in range(calls):
         labels = repeated(c)
         np.testing.assert_array_equal(labels, assign(x, c)[0])
-        if bounds and repeated._screening:
+        if bounds and repeated._bounds is not None:
             check_bounds(repeated, c)
         c = means(x, labels, c)
     return repeated
 
 
 @pytest.mark.parametrize(("n", "k", "d"), [(1500, 40, 160), (700, 33, 129), (2200, 300, 384), (513, 64, 300)])
-def test_labels_are_those_of_a_plain_assignment(n, k, d):
+def test_labels_are_those_of_a_plain_assignment(n, k, d, way):
     x = topics(n, n, d)
     c = x[np.random.default_rng(0).choice(n, k, replace=False)]
     repeated = check_run(x, c, bounds=n * k < 10**5)
-    assert repeated.facts["screened"] == 5 and repeated.facts["looked"] < 0.9 * repeated.facts["pairs"]
+    assert repeated.facts["screened"] == 5
+    if way == "grouped":
+        assert repeated.facts["looked"] < 0.9 * repeated.facts["pairs"]
+    else:
+        assert repeated.facts["verified"] < 0.1 * repeated.facts["pairs"]
 
 
 def test_equal_scores_go_to_the_lowest_id_whatever_the_groups():
@@ -98,7 +132,7 @@ def test_integers_give_exact_ties():
     assert repeated.facts["screened"] == 4
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     n=st.integers(1, 400),
     k=st.integers(32, 70),
@@ -146,6 +180,19 @@ def test_useless_bounds_are_given_up():
         c = x[rng.choice(3000, 64, replace=False)]
         np.testing.assert_array_equal(repeated(c), assign(x, c)[0])
     assert repeated.facts["screened"] == 1 and repeated.facts["plain"] == 3
+
+
+def test_rows_that_need_all_dimensions_among_others(way):
+    """Noise in one place only: bounds are kept, and sharpened there."""
+    x, c = noise_in_one_place()
+    repeated = check_run(x, c, bounds=True)
+    assert repeated.facts["screened"] == 5 and repeated._bounds is not None
+
+
+def noise_in_one_place():
+    x = topics(8, 640, 128)
+    x[256:384] = np.random.default_rng(8).standard_normal((128, 128)) / 11
+    return x, np.concatenate((x[:20], x[256:276]))
 
 
 @pytest.mark.parametrize("kind", ["float64", "float16", "int", "fortran", "strided", "memory map"])
@@ -239,7 +286,7 @@ def test_memory_of_huge_inputs_is_counted_in_64_bits():
     """3 billion rows: only the arithmetic is tried, on an array that takes no memory."""
     x = np.broadcast_to(np.zeros(200, np.float32), (3 * 10**9, 200))
     assert x.shape[0] * x.shape[1] > 2**39 and 4 * x.shape[0] * (64 + 32 + 4) > 2**32
-    parts = [(start, min(start + screened.PART, x.shape[0])) for start in (0, x.shape[0] - screened.PART)]
+    parts = [(start, min(start + points.PART, x.shape[0])) for start in (0, x.shape[0] - points.PART)]
     assert parts[-1][1] == x.shape[0]
 
 
@@ -284,6 +331,30 @@ def build(change):
     return module
 
 
+def build_remainders(change):
+    """The other loops, likewise; what compares sixteen at once is written out."""
+    source = inspect.getsource(remainders)
+    if change:
+        assert change[0] in source, f"the kernel no longer contains {change[0]!r}"
+        source = source.replace(*change)
+    source = source.replace(
+        "from uicgpu.kernels.compilation import compiled, compiled_maximum",
+        "compiled = compiled_maximum = lambda function: function",
+    ).replace("from uicgpu.kernels.lanes import LANES, at_least, lowest_bit", IN_PYTHON)
+    module = types.ModuleType("mutant")
+    exec(compile(source, "<mutant>", "exec"), module.__dict__)
+    return module
+
+
+IN_PYTHON = """
+LANES = 16
+def at_least(row, first, threshold):
+    return sum(1 << int(bit) for bit in np.flatnonzero(row[first : first + 16] >= threshold))
+def lowest_bit(bits):
+    return (bits & -bits).bit_length() - 1
+"""
+
+
 def fails():
     """Whether a run over real-looking data and one with exact ties go wrong, in labels or in bounds."""
     rng = np.random.default_rng(20)
@@ -293,6 +364,7 @@ def fails():
     try:
         with np.errstate(all="ignore"):
             check_run(x, x[:36].copy(), calls=4, bounds=True)
+            check_run(*noise_in_one_place(), calls=4, bounds=True)
             repeated = RepeatedAssign(ties, least_work=0)
             for _ in range(3):
                 c = np.zeros((40, 128), np.float32)
@@ -309,25 +381,74 @@ def loops(monkeypatch):
 
     def install(change):
         module = build(change)
-        monkeypatch.setattr(screened, "tiles", module)
-        monkeypatch.setattr(screened, "PART", 2 * module.TILE)
+        monkeypatch.setattr(grouped, "tiles", module)
+        monkeypatch.setattr(points, "PART", 2 * module.TILE)
 
     return install
 
 
-def test_the_unchanged_loops_pass_uncompiled(loops):
+@pytest.fixture
+def recalling(loops, monkeypatch):
+    """The same for the loops that remember."""
+
+    def install(change):
+        loops(None)
+        monkeypatch.setattr(remembered, "remainders", build_remainders(change))
+
+    return install
+
+
+REMEMBERED_MUTANTS = {
+    "own way forgotten": ("+ own[i] - way - tight", "+ own[i] - tight"),
+    "own way forgotten when it is taken": (
+        "np.float32(best - inside + way)",
+        "np.float32(best - inside + 2 * way + 0.1)",
+    ),
+    "another's way forgotten": ("others[i, z] + reach + tight", "others[i, z] + tight"),
+    "a beaten centroid is remembered with the wrong remainder": (
+        "best - inside - way, slots",
+        "best - other - way, slots",
+    ),
+    "ties to the highest id": ("score == best and j < mine", "score == best and j > mine"),
+    "first ties to the highest id": ("if mine < 0 or score > best:", "if mine < 0 or score >= best:"),
+    "no margin around the product": ("np.float32(best - margin)", "np.float32(best + 0.05)"),
+    "norm left out": ("score = dot(x[i], c[j]) - half[j]", "score = dot(x[i], c[j])"),
+    "last tile is dropped": ("range(0, x.shape[0], TILE)", "range(0, x.shape[0] - TILE, TILE)"),
+    "the first sixteen are skipped": ("range(0, row.shape[0], LANES)", "range(LANES, row.shape[0], LANES)"),
+    "the own remainder outlives its centroid": ("labels[i], own[i] = mine, -np.inf", "labels[i] = mine"),
+}
+
+
+@pytest.mark.parametrize("way", ["grouped"], indirect=True)
+def test_the_unchanged_loops_pass_uncompiled(loops, way):
     loops(None)
     assert not fails()
 
 
+@pytest.mark.parametrize("way", ["remembered"], indirect=True)
+def test_the_unchanged_loops_that_remember_pass_uncompiled(recalling, way):
+    recalling(None)
+    assert not fails()
+
+
+@pytest.mark.parametrize("way", ["grouped"], indirect=True)
 @pytest.mark.parametrize("name", MUTANTS)
-def test_the_suite_catches(name, loops):
+def test_the_suite_catches(name, loops, way):
     loops(MUTANTS[name])
     assert fails()
 
 
+@pytest.mark.parametrize("way", ["remembered"], indirect=True)
+@pytest.mark.parametrize("name", REMEMBERED_MUTANTS)
+def test_the_suite_catches_what_is_remembered_wrongly(name, recalling, way):
+    recalling(REMEMBERED_MUTANTS[name])
+    assert fails()
+
+
 @pytest.mark.parametrize("name", OUTER_MUTANTS)
-def test_the_suite_catches_a_wrong_bound(name, monkeypatch):
+def test_the_suite_catches_a_wrong_bound(name, way, monkeypatch):
     right = projection.short_centroids
-    monkeypatch.setattr(screened, "short_centroids", lambda *given: np.float32(OUTER_MUTANTS[name](right(*given))))
+    for module in (grouped, remembered):
+        wrong = lambda *given: np.float32(OUTER_MUTANTS[name](right(*given)))  # noqa: E731
+        monkeypatch.setattr(module, "short_centroids", wrong)
     assert fails()

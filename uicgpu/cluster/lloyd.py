@@ -140,13 +140,14 @@ def _fill_empty(
 ) -> tuple[NDArray[np.int32], int]:
     """Give each cluster without weight the worst placed point; return new labels and how many clusters got one."""
     clusters = centroids.shape[0]
-    counts = np.bincount(labels[mass > 0], minlength=clusters)
+    heavy = mass > 0
+    counts = np.bincount(labels if heavy.all() else labels[heavy], minlength=clusters)
     empty = np.flatnonzero(counts == 0)
     if empty.size == 0:
         return labels, 0
     distance = squared_distances(points, centroids, labels, backend)
     far = distance > COINCIDENT * np.einsum("ij,ij->i", points, points, dtype=np.float64)
-    candidates = np.flatnonzero(far & (mass > 0))
+    candidates = np.flatnonzero(far & heavy)
     # Worst first, lowest row on ties.
     candidates = candidates[np.argsort(-distance[candidates], kind="stable")]
     labels, taken, position = labels.copy(), 0, 0

@@ -1,0 +1,197 @@
+"""The loops of an assignment that remembers remainders; what the arrays mean stands in :mod:`.remembered`.
+
+Products are bounds with a margin, :func:`uicgpu.kernels.dot.dot` decides, and of equal scores the lowest id wins.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from uicgpu.kernels.compilation import compiled, compiled_maximum
+from uicgpu.kernels.dot import dot
+from uicgpu.kernels.lanes import LANES, at_least, lowest_bit
+
+TILE: Final = 64
+"""Rows whose products are taken together: they stay in the cache until all are looked through."""
+SLOTS: Final = 6
+"""Centroids beside the own one whose remainder a point remembers."""
+FULL: Final = 16
+"""One exact score per so many products of a tile costs as much as a product over all dimensions."""
+UP: Final = 1.0 + 2.0**-22
+"""What is stored as float32 is off by less than this factor of what is added to it when it is read."""
+SCORES, FULL_ROWS = range(2)
+"""Counters of :func:`follow`: exact scores taken, rows that needed a product over all dimensions."""
+
+
+@compiled_maximum
+def _top_between(products: Any, r: Any, first: Any, stop: Any) -> Any:
+    best = np.float32(-np.inf)
+    for j in range(first, stop):
+        value = products[r, j]
+        best = value if value > best else best
+    return best
+
+
+@compiled
+def _remember(i: Any, slot: Any, centroid: Any, remainder: Any, slots: Any, others: Any) -> None:
+    """Put a centroid first; ``slot`` is its old place, or -1: then the last one is forgotten."""
+    for z in range(slot if slot >= 0 else slots.shape[1] - 1, 0, -1):
+        slots[i, z], others[i, z] = slots[i, z - 1], others[i, z - 1]
+    slots[i, 0], others[i, 0] = centroid, np.float32(remainder)
+
+
+@compiled
+def _settle(
+    tile: Any,
+    rows: Any,
+    x: Any,
+    squares: Any,
+    projected: Any,
+    c: Any,
+    half: Any,
+    rests: Any,
+    aside: Any,
+    moved: Any,
+    factors: Any,
+    labels: Any,
+    own: Any,
+    slots: Any,
+    others: Any,
+    products: Any,
+    counts: Any,
+) -> Any:
+    """Find the nearest centroids of the rows of a tile; stop where too many exact scores were needed, and say where."""
+    largest, peak, screen, _, exact, rest_error, turn = factors
+    k = c.shape[0]
+    most = counts[SCORES] + rows * k // FULL
+    for r in range(rows):
+        i = tile + r
+        mine = labels[i]
+        if mine < 0:
+            continue
+        if counts[SCORES] > most:
+            return r
+        norm = np.sqrt(squares[i])
+        slack = exact * (norm + largest) ** 2
+        tight = rest_error * (norm + peak) * peak + slack
+        margin = screen * (norm + largest) * largest + slack
+        rest = np.float64(projected[i, projected.shape[1] - 1])
+        inside = np.float64(products[r, mine]) - rest * rests[mine]
+        way = (rest * aside[mine] + turn * norm * moved[mine]) * UP
+        best = inside + own[i] - way - tight
+        threshold = np.float32(best - margin)
+        products[r, mine] = -np.inf
+        known = False
+        row = products[r]
+        for first in range(0, row.shape[0], LANES):
+            found = at_least(row, first, threshold)
+            while found != 0:
+                j = first + lowest_bit(found)
+                found &= found - 1
+                if row[j] < threshold:
+                    continue
+                other = np.float64(row[j]) - rest * rests[j]
+                reach = (rest * aside[j] + turn * norm * moved[j]) * UP
+                slot, bound = -1, np.inf
+                for z in range(slots.shape[1]):
+                    if slots[i, z] == j:
+                        slot, bound = z, other + others[i, z] + reach + tight
+                if bound < best:
+                    continue
+                if not known:
+                    known = True
+                    counts[SCORES] += 1
+                    best = dot(x[i], c[mine]) - half[mine]
+                    own[i] = np.float32(best - inside + way)
+                    threshold = np.float32(best - margin)
+                    if row[j] < threshold or bound < best:
+                        continue
+                counts[SCORES] += 1
+                score = dot(x[i], c[j]) - half[j]
+                if score > best or (score == best and j < mine):
+                    _remember(i, slot, mine, best - inside - way, slots, others)
+                    mine, best, inside, way = j, score, other, reach
+                    own[i] = np.float32(best - inside + way)
+                    threshold = np.float32(best - margin)
+                else:
+                    _remember(i, slot, j, score - other - reach, slots, others)
+        labels[i] = mine
+    return rows
+
+
+@compiled
+def _settle_fully(
+    start: Any,
+    stop: Any,
+    x: Any,
+    squares: Any,
+    c: Any,
+    half: Any,
+    factors: Any,
+    labels: Any,
+    own: Any,
+    products: Any,
+    counts: Any,
+) -> None:
+    """The same from a product over all dimensions: its bounds are far sharper."""
+    largest, full, exact = factors[0], factors[3], factors[4]
+    half32 = half.astype(np.float32)
+    np.dot(x[start:stop], c.T, products)
+    counts[FULL_ROWS] += stop - start
+    for r in range(stop - start):
+        i = start + r
+        before = labels[i]
+        if before < 0:
+            continue
+        norm = np.sqrt(squares[i])
+        margin = full * (norm + largest) * largest + exact * (norm + largest) ** 2
+        products[r] -= half32
+        threshold = np.float32(np.float64(_top_between(products, r, 0, c.shape[0])) - 2.0 * margin)
+        best, mine = -np.inf, -1
+        for j in range(c.shape[0]):
+            if products[r, j] >= threshold:
+                score = dot(x[i], c[j]) - half[j]
+                if mine < 0 or score > best:
+                    best, mine = score, j
+        if mine != before:
+            labels[i], own[i] = mine, -np.inf
+
+
+@compiled
+def follow(
+    x: Any,
+    squares: Any,
+    projected: Any,
+    c: Any,
+    half: Any,
+    rests: Any,
+    block: Any,
+    aside: Any,
+    moved: Any,
+    factors: Any,
+    labels: Any,
+    own: Any,
+    slots: Any,
+    others: Any,
+    work: Any,
+    counts: Any,
+) -> None:
+    """Assign rows again after the centroids moved; the columns of ``block`` [width, >= k] are the short centroids."""
+    k, columns = c.shape[0], block.shape[1]
+    sharp = False
+    for tile in range(0, x.shape[0], TILE):
+        rows = min(TILE, x.shape[0] - tile)
+        products = work[: rows * columns].reshape(rows, columns)
+        settled = 0
+        if not sharp:
+            np.dot(projected[tile : tile + rows], block, products)
+            settled = _settle(
+                tile, rows, x, squares, projected, c, half, rests, aside, moved, factors,
+                labels, own, slots, others, products, counts,
+            )  # fmt: skip
+        if settled < rows:
+            sharp = True
+            products = work[: (rows - settled) * k].reshape(rows - settled, k)
+            _settle_fully(tile + settled, tile + rows, x, squares, c, half, factors, labels, own, products, counts)

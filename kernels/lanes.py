@@ -1,0 +1,39 @@
+"""Sixteen neighbouring numbers compared at once; a loop of comparisons with a branch would take them singly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import types
+from numba.extending import intrinsic
+
+LANES: Final = 16
+
+
+@intrinsic
+def at_least(typing_context: Any, row: Any, first: Any, threshold: Any) -> tuple[Any, Callable[..., Any]]:
+    """Bits of ``row[first + bit] >= threshold`` for 16 entries of a contiguous float32 vector; NaN is no."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        floats = ir.VectorType(ir.FloatType(), LANES)
+        pointer = builder.bitcast(builder.gep(data, [arguments[1]]), floats.as_pointer())
+        limits = ir.Constant(floats, ir.Undefined)
+        for lane in range(LANES):
+            limits = builder.insert_element(limits, arguments[2], ir.IntType(32)(lane))
+        found = builder.fcmp_ordered(">=", builder.load(pointer, align=4), limits)
+        return builder.zext(builder.bitcast(found, ir.IntType(LANES)), ir.IntType(64))
+
+    return types.int64(row, types.int64, types.float32), generate
+
+
+@intrinsic
+def lowest_bit(typing_context: Any, bits: Any) -> tuple[Any, Callable[..., Any]]:
+    """Position of the lowest bit that is set in an integer that is not 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.IntType(1)(1))
+
+    return types.int64(types.int64), generate
