@@ -1,4 +1,4 @@
-"""Sixteen neighbouring numbers compared at once; a loop of comparisons with a branch would take them singly."""
+"""Sixteen neighbouring numbers compared or copied at once, where the compiler would take them singly."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any, Final
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
+
+from uicgpu.kernels.compilation import compiled
 
 LANES: Final = 16
 
@@ -27,6 +29,35 @@ def at_least(typing_context: Any, row: Any, first: Any, threshold: Any) -> tuple
         return builder.zext(builder.bitcast(found, ir.IntType(LANES)), ir.IntType(64))
 
     return types.int64(row, types.int64, types.float32), generate
+
+
+@intrinsic
+def _copy_lanes(typing_context: Any, row: Any, first: Any, out: Any, position: Any) -> tuple[Any, Callable[..., Any]]:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        floats = ir.VectorType(ir.FloatType(), LANES).as_pointer()
+        source, target = (
+            builder.bitcast(
+                builder.gep(
+                    context.make_array(signature.args[a])(context, builder, arguments[a]).data, [arguments[a + 1]]
+                ),
+                floats,
+            )
+            for a in (0, 2)
+        )
+        builder.store(builder.load(source, align=4), target, align=4)
+        return context.get_dummy_value()
+
+    return types.none(row, types.int64, out, types.int64), generate
+
+
+@compiled
+def copy_row(row: Any, out: Any, position: Any) -> None:
+    """Copy a contiguous float32 vector of d numbers to place ``position * d`` of another."""
+    start, whole = position * row.shape[0], row.shape[0] - row.shape[0] % LANES
+    for j in range(0, whole, LANES):
+        _copy_lanes(row, j, out, start + j)
+    for j in range(whole, row.shape[0]):
+        out[start + j] = row[j]
 
 
 @intrinsic

@@ -19,7 +19,7 @@ from uicgpu.kernels.assign import tiles
 from uicgpu.kernels.assign.points import Points
 from uicgpu.kernels.assign.projection import bisect, short_centroids
 
-GROUP: Final = ((256, 16), (1024, 32), (4096, 64))
+GROUP: Final = ((1024, 32), (4096, 64))
 """Centroids per group, by the largest number of centroids that it suits; beyond: the last."""
 
 Labels = NDArray[np.int32]

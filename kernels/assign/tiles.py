@@ -12,6 +12,7 @@ import numpy as np
 
 from uicgpu.kernels.compilation import compiled, compiled_maximum
 from uicgpu.kernels.dot import dot
+from uicgpu.kernels.lanes import copy_row
 
 TILE: Final = 512
 """Rows whose products are taken together: 512 x 1024 float32 are 2 MB."""
@@ -61,13 +62,6 @@ def _limits(lower: Any, travelled: Any, limits: Any) -> None:
         for r in range(limits.shape[0]):
             value = bounds[r] - travelled[g]
             limits[r] = value if value < limits[r] else limits[r]
-
-
-@compiled
-def _copy_row(row: Any, out: Any, position: Any) -> None:
-    start = position * row.shape[0]
-    for j in range(row.shape[0]):
-        out[start + j] = row[j]
 
 
 @compiled
@@ -329,7 +323,7 @@ def follow(
                 i = active[a]
                 if upper[i] >= (low[g, i - tile] - passed[g]) * NARROW:
                     inside[n] = a
-                    _copy_row(projected[i], gathered, n)
+                    copy_row(projected[i], gathered, n)
                     n += 1
             if n == 0:
                 continue
@@ -362,7 +356,7 @@ def follow(
                 # many are near: sharper bounds from all dimensions cost less than one exact score after another
                 counts[DENSE_ROWS] += hots
                 for h in range(hots):
-                    _copy_row(x[active[inside[hot[h]]]], gathered, h)
+                    copy_row(x[active[inside[hot[h]]]], gathered, h)
                 products = work[: hots * size].reshape(hots, size)
                 np.dot(gathered[: hots * dim].reshape(hots, dim), c[first:stop].T, products)
                 for h in range(hots):
