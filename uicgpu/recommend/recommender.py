@@ -22,12 +22,14 @@ from uicgpu.recommend.inputs import Catalogue, TrainingPart, UserBlock
 from uicgpu.recommend.popularity import ClusterPopularity
 from uicgpu.recommend.reasons import give_reasons
 from uicgpu.recommend.rerank import rerank
-from uicgpu.recommend.rows import add_weighted, best_items, check_finite, exclude, standardise
+from uicgpu.recommend.rows import TILE, add_weighted, best_items, check_finite, exclude, standardise
 from uicgpu.recommend.second_stage import SecondStage
 from uicgpu.settings import Settings
 from uicgpu.vocabulary import Column
 
 MOST_USERS_PER_BLOCK: Final = 512
+BYTES_PER_TABLE: Final = 2**23
+"""Users x items of a block in float64: a larger table leaves the cache, and goes back to the system after each block."""
 SPOKEN_THROUGH_RANKER: Final = 0.1
 """Weight of every arm, beside its own in the blend, when the arm that a ranked item owes most to is named."""
 
@@ -160,7 +162,9 @@ class Recommender:
             width = len(self.second.arms)
             bytes_per_user += 4 * width * self.part.events.n_items + 8 * width * DEPTH * len(self.second.features.names)
         rows = self.backend.memory // max(1, self.backend.threads) // bytes_per_user
-        rows = int(min(MOST_USERS_PER_BLOCK, max(1, rows)))
+        # Whole tiles: a product of fewer rows costs as much.
+        tiles = max(1, BYTES_PER_TABLE // (8 * TILE * max(1, self.part.events.n_items)))
+        rows = int(min(MOST_USERS_PER_BLOCK, TILE * tiles, max(1, rows)))
         for start in range(0, users.size, rows):
             yield (histories or self.part).block(users[start : start + rows])
 
