@@ -37,11 +37,11 @@ def test_an_unknown_key_names_the_nearest_right_one(tmp_path: Path) -> None:
     [
         ({"half_life": "0"}, "--half-life"),
         ({"kind_weights": "view"}, "--kind-weights"),
-        ({"kind_weights": "view=-1"}, "settings"),
+        ({"kind_weights": "view=-1"}, "--kind-weights"),
         ({"k": "many"}, "--k"),
         ({"memory": "8 apples"}, "--memory"),
         ({"device": "tpu"}, "--device"),
-        ({"item_pattern": "("}, "settings"),
+        ({"item_pattern": "("}, "--item-pattern"),
         ({"split": "loo"}, "--split"),
     ],
 )

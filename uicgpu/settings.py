@@ -217,12 +217,13 @@ class Settings(BaseModel):
     def _weights_are_finite(self) -> Settings:
         bad = {kind: weight for kind, weight in self.kind_weights.items() if not 0 <= weight < float("inf")}
         if bad:
-            raise ValueError(f"kind_weights must be 0 or more: {bad}")
+            seen = ", ".join(f"{kind}={weight:g}" for kind, weight in bad.items())
+            raise ValueError(f"kind_weights: a weight is a finite number, 0 or more; 0 leaves the kind out; got {seen}")
         if self.item_pattern is not None:
             try:
                 re.compile(self.item_pattern)
             except re.error as error:
-                raise ValueError(f"item_pattern is not a regular expression: {error}") from error
+                raise ValueError(f"item_pattern: not a regular expression: {error}") from error
         return self
 
 
@@ -271,13 +272,33 @@ def resolve_settings(
                 raise SettingsError(f"unknown setting {key!r}", where=place, fix=_suggest(key))
             values[key] = value
             sources[key] = source
+    return ResolvedSettings(checked(values, sources, file), sources)
+
+
+def checked(values: Mapping[str, Any], sources: Mapping[str, str], file: Path | None = None) -> Settings:
+    """Return the settings that ``values`` make.
+
+    Parameters
+    ----------
+    sources
+        Per setting ``file``, ``environment``, ``flag`` or ``default``: where an impossible value came from.
+    file
+        The settings file.
+
+    Raises
+    ------
+    SettingsError
+        For an impossible value.
+    """
     try:
-        return ResolvedSettings(Settings(**values), sources)
+        return Settings(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = str(first["loc"][0]) if first["loc"] else ""
         told = first["msg"].removeprefix("Value error, ")
+        key = str(first["loc"][0]) if first["loc"] else ""
         seen = f": got {values[key]!r}" if key in values else ""
+        if not key and told.partition(":")[0] in Settings.model_fields:  # a check of ours names the setting itself
+            key, _, told = told.partition(": ")
         raise SettingsError(
             f"setting {key or '(several)'}{seen}: {told}",
             where=_place(key, sources.get(key, "default"), file),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from uicgpu.runs.artefacts import Run
@@ -64,4 +65,43 @@ def best_method(metrics: dict[str, Any]) -> str:
         told += f" [{low:.4f}, {high:.4f}]"
     if best != "popularity" and "popularity" in scores:
         told += f", popularity {scores['popularity']:.4f}"
+    return told
+
+
+def survey_warnings(figures: Mapping[str, Any]) -> list[str]:
+    """What was left out of a survey, one sentence each."""
+    unknown, unreadable = figures.get("survey.unknown_users"), figures.get("survey.unreadable_scores")
+    return [
+        *([f"survey: {unknown:,} users are not in this run; their answers do not count"] if unknown else []),
+        *([f"survey: {unreadable:,} scores are not numbers; they do not count"] if unreadable else []),
+    ]
+
+
+def survey_lines(figures: Mapping[str, Any]) -> dict[str, str]:
+    """Per question the mean and what separates groups; a difference is told as one only if its interval excludes 0."""
+    lines = {}
+    for name, number in figures.items():
+        question = name.removeprefix("survey.").removesuffix(".n")
+        if not name.endswith(".n") or ".cluster." in question or ".group." in question:
+            continue
+        key = f"survey.{question}"
+        told = "too few answers to be shown"
+        if number is not None:
+            low, high = figures[f"{key}.mean.low"], figures[f"{key}.mean.high"]
+            told = f"mean {figures[f'{key}.mean']:.2f} [{low:.2f}, {high:.2f}], n {number:,}"
+        lines[f"survey {question}"] = "; ".join([told, *_group_differences(figures, key)])
+    return lines
+
+
+def _group_differences(figures: Mapping[str, Any], key: str) -> list[str]:
+    told = []
+    for name, detectable in figures.items():
+        pair = name.removeprefix(f"{key}.").removesuffix(".detectable")
+        if not (name.startswith(f"{key}.") and name.endswith(".detectable")) or pair.startswith("cluster."):
+            continue
+        value, low, high = (figures[f"{key}.{pair}{end}"] for end in ("", ".low", ".high"))
+        said = f"{pair} {value:+.2f} [{low:+.2f}, {high:+.2f}]"
+        if low <= 0 <= high:
+            said += f": cannot be told apart, from {detectable:.2f} on it could"
+        told.append(said)
     return told

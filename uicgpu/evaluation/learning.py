@@ -23,13 +23,15 @@ from uicgpu.recommend.blend import DEFAULT_WEIGHTS
 from uicgpu.recommend.cold import DEFAULT_PULL, short_history_weights
 from uicgpu.recommend.features import feature_groups
 from uicgpu.recommend.grids import DEFAULT_SETTINGS
-from uicgpu.recommend.held_back import Choice, choose_base, choose_ranker, fold_of
+from uicgpu.recommend.held_back import FEWEST_USERS, Choice, choose_base, choose_ranker, fold_of
 from uicgpu.recommend.inputs import Catalogue, TrainingPart
 from uicgpu.recommend.ranker import Labelled, Ranker, train_seeds
 from uicgpu.recommend.recommender import Recommender
 from uicgpu.recommend.second_stage import SecondStage
 from uicgpu.settings import Settings
 
+WARNING: Final = "warning: "
+"""Begins the notes that everybody must read; the others are for whoever asks for more, and for the report."""
 TUNING_USERS: Final = 1000
 """At most so many validation users: arms and weights are chosen on a seeded sample of them."""
 SEEDS: Final = 3
@@ -115,11 +117,22 @@ def learn(
     missing = [name for name in shown if name not in (*names, "repeat")]
     if missing:
         notes.append(f"left out for want of texts or times: {', '.join(missing)}")
+    if not part.events.timed:
+        off = [name for name in METHODS if not usable(name, part, allow_repeat=True)]
+        notes.append(
+            f"{WARNING}events without times can be split by auto (at random per user), leave-one-out or none only; "
+            f"--half-life has no effect, and left out are {', '.join(off)}"
+        )
     if not len(truth):
-        notes.append("no validation user has a history and a new item: default settings and weights were used")
+        notes.append(
+            f"{WARNING}no validation user has a history and a new item: default settings and weights, no ranker"
+        )
         return Learned()
-    if len(truth) < 50:
-        notes.append(f"only {len(truth)} validation users: settings and weights are little more than guesses")
+    if len(truth) < FEWEST_USERS:
+        notes.append(
+            f"{WARNING}only {len(truth)} validation users: settings and weights are little more than guesses, and "
+            f"there is no ranker, which needs {FEWEST_USERS}"
+        )
     learned = Learned()
     learned.tuned = tune(
         names,

@@ -25,7 +25,7 @@ from uicgpu.evaluation.figures import (
     told,
     user_values,
 )
-from uicgpu.evaluation.learning import SEEDS, SPLITS_PER_USER, Learned, learn, sample, with_history
+from uicgpu.evaluation.learning import SEEDS, SPLITS_PER_USER, WARNING, Learned, learn, sample, with_history
 from uicgpu.evaluation.lists import BLEND, Extra, rank_all
 from uicgpu.evaluation.ranking import Truth, held_out, hits_of, ranking_metrics
 from uicgpu.evaluation.significance import Interval, bootstrap
@@ -37,6 +37,9 @@ from uicgpu.recommend.inputs import Catalogue, TrainingPart
 from uicgpu.recommend.recommender import Recommender
 from uicgpu.recommend.second_stage import SecondStage
 from uicgpu.settings import Settings
+
+MOSTLY = 0.5
+"""From this share of unreachable test pairs on the figures say little of the methods."""
 
 
 @dataclass
@@ -170,9 +173,27 @@ def _test(
         "evaluation.seen_test_items_removed": truth.seen_removed,
         "evaluation.best_single_arm": best_arm,
     }
-    if not len(warm):
-        told_all["notes"].append("no test user has a history and a new item: nothing could be evaluated")
+    told_all["notes"].extend(_reach(len(warm), len(cold), tested, metrics["evaluation.unreachable_share"]))
     return metrics
+
+
+def _reach(warm: int, cold: int, tested: int, unreachable: Any) -> list[str]:
+    """What a reader must know of whom and what the figures cannot cover."""
+    notes = []
+    if not tested:
+        notes.append(f"{WARNING}nothing was ranked: no user has two events of which the later could be held back")
+    elif not warm:
+        served = f"; {cold:,} have no history at all and were shown what is popular (cold.fallback)" if cold else ""
+        notes.append(
+            f"{WARNING}nothing was ranked: none of the {tested:,} test users has a history and an item that is new to "
+            f"the user{served}; more events per user, or another --split, would help"
+        )
+    if unreachable:
+        notes.append(
+            f"{WARNING if unreachable >= MOSTLY else ''}{unreachable:.0%} of the test pairs are of items that no "
+            "earlier event has: nothing but their text could find them, and they count as misses"
+        )
+    return notes
 
 
 def _cold(recommender: Recommender, cold: Truth, settings: Settings) -> Metrics:

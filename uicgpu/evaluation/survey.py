@@ -58,6 +58,28 @@ def tidy_survey(table: pl.DataFrame, source: str) -> pl.DataFrame:
     )
 
 
+def check_survey(survey: pl.DataFrame, users: pl.DataFrame, source: str, run: str) -> None:
+    """Refuse a survey that says nothing about the users of a run.
+
+    Raises
+    ------
+    InputError
+        When no score is a number, or no user of the survey is in the run.
+    """
+    if not survey[Column.SCORE].is_finite().any():
+        raise InputError(
+            f"none of the {survey.height:,} scores of the survey is a number",
+            where=source,
+            fix=f"name the column of numbers {Column.SCORE}",
+        )
+    if survey.join(users, on=Column.USER, how="semi").is_empty():
+        raise InputError(
+            f"none of the {survey[Column.USER].n_unique():,} users of the survey is in the run {run}",
+            where=source,
+            fix="use the user ids of the events that the run was made from, spelt the same way",
+        )
+
+
 def survey_figures(survey: pl.DataFrame, users: pl.DataFrame, resamples: int, seed: int) -> Figures:
     """Join a survey to clusters and groups.
 

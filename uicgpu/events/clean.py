@@ -27,7 +27,7 @@ from uicgpu.events.described import event_items, most_frequent
 from uicgpu.events.interactions import NO_TIME, EventTable, aggregate, load_events
 from uicgpu.events.oddities import odd_items_note
 from uicgpu.events.read import Table, read_table
-from uicgpu.events.refused import blame, check_times, nothing_left, rejected_rows, shown_sources
+from uicgpu.events.refused import blame, check_times, nothing_left, refused_note, rejected_rows, shown_sources
 from uicgpu.events.survey import Survey, facts_of, is_quantity, kind_notes, survey_files, value_note
 from uicgpu.events.times import FORMATS
 from uicgpu.settings import Settings
@@ -111,6 +111,9 @@ def _clean(settings: Settings, backend: Backend, scratch: Path, report: Callable
     facts = _facts(table, columns, survey, rules, rejected)
     if collected.events.is_empty():
         raise nothing_left(facts, table)
+    refused = refused_note(facts)
+    if refused:
+        report(refused)
     for note in _notes(columns, survey, rules, settings, collected.items):
         report(note)
     return _outputs(collected, columns, rejected, facts, settings)

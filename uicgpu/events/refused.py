@@ -77,14 +77,23 @@ def check_times(refused: pl.DataFrame, table: Table, columns: EventColumns) -> N
         )
 
 
+def refused_note(facts: dict[str, Any]) -> str | None:
+    """One sentence on how many rows were refused and why; None where none was."""
+    number = sum(facts["rejected"].values())
+    return f"{number:,} of {facts['rows_read']:,} rows were refused ({_reasons(facts)})" if number else None
+
+
 def nothing_left(facts: dict[str, Any], table: Table) -> InputError:
     """Return the error for data of which no event is left."""
-    counts = ", ".join(f"{reason}: {count}" for reason, count in facts["rejected"].items())
     return InputError(
-        f"no event is left of {facts['rows_read']} rows ({counts})",
+        f"no event is left of {facts['rows_read']} rows ({_reasons(facts)})",
         where=shown_sources(table),
         fix="check the columns chosen (--user-column, --item-column …), --min-value, --item-pattern, --kind-weights",
     )
+
+
+def _reasons(facts: dict[str, Any]) -> str:
+    return ", ".join(f"{reason}: {count}" for reason, count in facts["rejected"].items())
 
 
 def blame(table: Table, error: Exception) -> InputError:

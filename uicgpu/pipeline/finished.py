@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -16,21 +15,27 @@ from uicgpu.backends.interface import Backend
 from uicgpu.errors import InputError
 from uicgpu.events.interactions import EventTable, aggregate, load_events
 from uicgpu.finetune.stage import ranking_vectors, trained_encoder
-from uicgpu.pipeline.stages_ranking import fitted_recommender, load_catalogue, read_learned, with_ids
+from uicgpu.pipeline.stages_ranking import (
+    fitted_recommender,
+    load_catalogue,
+    longer_than_catalogue,
+    read_learned,
+    with_ids,
+)
 from uicgpu.pipeline.stages_tables import event_table
 from uicgpu.pipeline.stages_vectors import encode_texts
 from uicgpu.runs.artefacts import Run, open_run
 from uicgpu.runs.folder import RunFolder, write_text
 from uicgpu.runs.progress import Progress, SilentProgress
-from uicgpu.settings import MACHINE_SETTINGS, Settings
+from uicgpu.settings import MACHINE_SETTINGS, Settings, checked
 from uicgpu.vocabulary import Artefact, Column, StageName
 
 
 def settings_of(run: Run, overrides: Mapping[str, Any] | None = None) -> Settings:
     """Return the settings that a run was made with, with ``overrides`` (``None`` and ``()`` mean "as in the run")."""
     values = {name: value for name, value in run.manifest["settings"].items() if name not in MACHINE_SETTINGS}
-    values |= {name: value for name, value in (overrides or {}).items() if value is not None and value != ()}
-    return Settings(**values)
+    given = {name: value for name, value in (overrides or {}).items() if value is not None and value != ()}
+    return checked({**values, **given}, dict.fromkeys(given, "flag"))
 
 
 def _backend(settings: Settings) -> Backend:
@@ -137,6 +142,9 @@ def _recommend_anew(
         codes = positions["position"].to_numpy().astype(np.int32)
     catalogue = load_catalogue(run.items, ranking_vectors(run.path, run.manifest, run.item_vectors))
     recommender = fitted_recommender(event_table(_folder(run)), catalogue, learned, settings, _backend(settings))
+    longer = longer_than_catalogue(top, run.items.height)
+    if longer:
+        progress.say(longer)
     with progress.task("recommend", total=len(wanted) or run.users.height, unit="users") as advance:
         table = recommender.recommend(codes, top, advance, **options)
     return with_ids(table, run.users[Column.USER], run.items[Column.ITEM])
@@ -180,51 +188,6 @@ def evaluate(
     return {**result.metrics, **clusters}
 
 
-def survey(
-    run: Run | str | Path,
-    files: Sequence[str],
-    experiment: str | None = None,
-    overrides: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Join survey answers (user, score, optional question and group) to the clusters of a finished run.
-
-    Parameters
-    ----------
-    files
-        Tables in any format that events may have.
-    experiment
-        Name of an experiment of :func:`experiment_groups`: users are compared by their group in it.
-
-    Returns
-    -------
-    dict
-        Flat figures; see :func:`uicgpu.evaluation.survey.survey_figures`.
-    """
-    from uicgpu.evaluation.survey import survey_figures, tidy_survey
-    from uicgpu.events.read import read_table
-
-    run = run if isinstance(run, Run) else open_run(run)
-    settings = settings_of(run, overrides)
-    with TemporaryDirectory() as scratch:
-        table = read_table(files, Path(scratch), "survey")
-        parts = [tidy_survey(file.scan().collect(), file.source) for file in table.files]
-    users = run.users.select(Column.USER, Column.CLUSTER)
-    if experiment is not None:
-        users = experiment_groups(run, experiment).select(Column.USER, Column.CLUSTER, "group")
-    return survey_figures(pl.concat(parts), users, settings.bootstrap, settings.seed)
-
-
-def experiment_groups(run: Run | str | Path, experiment: str, names: Sequence[str] = ("A", "B")) -> pl.DataFrame:
-    """Groups for an A/B test of a run's users: ``user_id, cluster, bucket, group``, stratified by cluster.
-
-    The same experiment gives a user the same group whoever else is in the run, as long as the user's cluster stays.
-    """
-    from uicgpu.evaluation.experiment import assign_groups
-
-    run = run if isinstance(run, Run) else open_run(run)
-    return assign_groups(run.users.select(Column.USER, Column.CLUSTER), experiment, names)
-
-
 def assign_users(
     path: str | Path,
     events: Sequence[str],
@@ -257,7 +220,7 @@ def assign_users(
     # The run's item table and labels have done their part: only what the caller names is read now.
     once = {"items": (), "users": (), "text_columns": (), "category_column": None, "label_column": None}
     settings = settings_of(run, {}).model_copy(update={**once, "events": tuple(events)})
-    settings = Settings(**{**settings.model_dump(), **given})
+    settings = checked({**settings.model_dump(), **given}, dict.fromkeys(given, "flag"))
     backend = _backend(settings)
     cleaned = clean_events(settings, backend, None, progress.say)
     items, vectors = _known_and_new_items(run, cleaned.event_items, settings, backend, progress)

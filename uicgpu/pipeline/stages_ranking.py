@@ -27,13 +27,14 @@ from uicgpu.vocabulary import Artefact, Column
 def evaluate_stage(context: StageContext) -> dict[str, Any]:
     """Tune, learn and judge the recommender; write what was learned and measured."""
     from uicgpu.evaluation import evaluate, evaluation_steps
+    from uicgpu.evaluation.learning import WARNING
 
     with context.progress.task("evaluate", total=evaluation_steps(context.settings.tune), unit="steps") as advance:
         result = evaluate(
             event_table(context.folder), _catalogue(context), context.settings, context.backend, advance=advance
         )
     for note in result.learned.get("notes", []):  # the report has them all
-        context.progress.say(note, detail=True)
+        context.progress.say(note, detail=not note.startswith(WARNING))
     write_text(context.folder.file(Artefact.RANKER), result.learned["ranker"].pop("model"))
     write_json(context.folder.file(Artefact.EVALUATION), {"metrics": result.metrics, "learned": result.learned})
     return {"split": result.learned.get("split"), "notes": result.learned.get("notes", [])}
@@ -49,10 +50,20 @@ def recommend_stage(context: StageContext) -> dict[str, Any]:
         table = recommender.recommend(top=context.settings.top, advance=advance)
     for note in recommender.notes:
         context.progress.say(note, detail=True)
+    longer = longer_than_catalogue(context.settings.top, events.n_items)
+    if longer:
+        context.progress.say(longer)
     user_ids = pl.read_parquet(folder.file(Artefact.BEHAVIOUR), columns=[Column.USER])[Column.USER]
     item_ids = pl.read_parquet(folder.file(Artefact.ITEMS), columns=[Column.ITEM])[Column.ITEM]
     write_parquet(folder.file(Artefact.RECOMMENDATIONS), with_ids(table, user_ids, item_ids))
     return {"rows": table.height, "rungs": dict(recommender.rung_counts), "notes": list(recommender.notes)}
+
+
+def longer_than_catalogue(top: int, items: int) -> str | None:
+    """A sentence for whoever asks for longer lists than there are items."""
+    if top <= items:
+        return None
+    return f"--top {top} is more than the catalogue's {items} items: lists end where a user has seen everything"
 
 
 def _catalogue(context: StageContext) -> Catalogue:

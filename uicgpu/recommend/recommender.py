@@ -29,7 +29,7 @@ from uicgpu.vocabulary import Column
 
 MOST_USERS_PER_BLOCK: Final = 512
 BYTES_PER_TABLE: Final = 2**23
-"""Users x items of a block in float64: a larger table leaves the cache, and goes back to the system after each block."""
+"""Users x items of a block in float64: a larger table leaves the cache, and its memory is given back every time."""
 SPOKEN_THROUGH_RANKER: Final = 0.1
 """Weight of every arm, beside its own in the blend, when the arm that a ranked item owes most to is named."""
 

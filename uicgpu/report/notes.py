@@ -20,6 +20,30 @@ _KNOWN: Final = tuple(
             rf"(\w+): (\w+) {_NUMBER} is at the edge of the values tried \({_NUMBER} to {_NUMBER}\)",
             "note.edge",
         ),
+        (
+            "events without times can be split by auto .at random per user., leave-one-out or none only; --half-life "
+            "has no effect, and left out are (.+)",
+            "note.untimed",
+        ),
+        (
+            "no validation user has a history and a new item: default settings and weights, no ranker",
+            "note.no_validation",
+        ),
+        (
+            rf"only {_NUMBER} validation users: settings and weights are little more than guesses, and there is no "
+            rf"ranker, which needs {_NUMBER}",
+            "note.few_validation",
+        ),
+        (
+            rf"nothing was ranked: none of the {_NUMBER} test users has a history and an item that is new to the user"
+            r".*",
+            "note.nothing_ranked",
+        ),
+        (
+            rf"{_NUMBER}% of the test pairs are of items that no earlier event has: nothing but their text could find "
+            r"them, and they count as misses",
+            "note.unreachable",
+        ),
         (r"no event times: parts were drawn at random per user \(([\d/]+)\)", "note.no_times"),
         (
             rf"EASE covers the {_NUMBER} most frequent of {_NUMBER} items, as the memory budget allows; item-item and "
@@ -52,13 +76,14 @@ def tell_note(note: str, words: Words) -> str | None:
     >>> tell_note("ease: penalty 100 is at the edge of the values tried (100 to 1000)", Words("zh"))
     'EASE：penalty 取 100，已到所试范围（100 至 1000）的边界。'
     """
+    note = note.removeprefix("warning: ")
     if _TOLD_ELSEWHERE.match(note):
         return None
     for pattern, key in _KNOWN:
         match = pattern.fullmatch(note)
         if match:
             figures = list(match.groups())
-            if key in ("note.edge", "note.no_blend"):
-                figures[0] = words.named("method", figures[0])
+            if key in ("note.edge", "note.no_blend", "note.untimed"):
+                figures[0] = ", ".join(words.named("method", name) for name in figures[0].split(", "))
             return words(key, **dict(zip("abcde", figures, strict=False)))
     return note
