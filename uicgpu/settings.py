@@ -94,6 +94,9 @@ class Settings(BaseModel):
     out: str | None = None
     """The run folder."""
 
+    previous: str | None = None
+    """A former run of the same users, or an export of one: clusters that are found again keep their ids."""
+
     user_column: Names = ()
     """Column(s) of the user id; several are joined with ``|``. Default: found by its usual names."""
     item_column: str | None = None
@@ -227,7 +230,7 @@ class Settings(BaseModel):
         return self
 
 
-MACHINE_SETTINGS = frozenset({"out", "device", "threads", "memory", "cache_limit"})
+MACHINE_SETTINGS = frozenset({"out", "previous", "device", "threads", "memory", "cache_limit"})
 """Settings that say where a run happens, not what it is about; artefacts do not mention them."""
 
 

@@ -112,6 +112,13 @@ class StageName:
     REPORT: Final = "report"
 
 
+class Exported:
+    """Files that ``uicgpu export`` writes and others read again."""
+
+    DESCRIPTION: Final = "export.json"
+    USERS: Final = "users.csv"
+
+
 class ExitCode(IntEnum):
     """Exit codes of the command line."""
 

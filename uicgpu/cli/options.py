@@ -45,6 +45,7 @@ _METAVARS = {
     "items": "PATH",
     "users": "PATH",
     "out": "RUN",
+    "previous": "RUN",
     "kind_weights": "KIND=W,…",
     "half_life": "DAYS",
     "text_columns": "A,B",

@@ -32,7 +32,7 @@ from uicgpu.settings import resolve_settings
 @setting_options(ENCODING)
 @setting_options(("train", "recipe", "objective"))
 @setting_options(("numeric_weight",))
-@setting_options(CLUSTERING)
+@setting_options((*CLUSTERING, "previous"))
 @setting_options(("top", "allow_repeat"))
 @setting_options(SPLITTING)
 @setting_options(("raw_ids", "k_anonymity", "small_clusters", "unnamed_words", "llm_url", "llm_model", "language"))

@@ -45,7 +45,14 @@ def _clusters(run: Run) -> str:
     told = f"{facts['clusters']} ({facts['algorithm']}"
     if facts.get("consensus"):
         told += f", consensus of {facts['consensus']}"
-    return told + (f", stability {stability:.2f})" if isinstance(stability, float) else ")")
+    if isinstance(stability, float):
+        told += f", stability {stability:.2f}"
+    carried = facts.get("previous")
+    if carried:
+        from uicgpu.pipeline.previous import lineage_sentence
+
+        told += f"; {lineage_sentence(carried)}"
+    return f"{told})"
 
 
 def best_method(metrics: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
@@ -61,9 +62,9 @@ class Matching:
 
 
 def match_clusters(
-    old_users: Sequence[str],
+    old_users: Sequence[str] | pl.Series,
     old_labels: NDArray[np.int32],
-    new_users: Sequence[str],
+    new_users: Sequence[str] | pl.Series,
     new_labels: NDArray[np.int32],
     *,
     first_free: int | None = None,
@@ -92,15 +93,14 @@ def match_clusters(
         When users and labels differ in number, a user stands twice, or no user is in both.
     """
     old, new = _table(old_users, old_labels, "old"), _table(new_users, new_labels, "new")
+    both = old.join(new, on="user", how="inner")
     olds = int(np.max(old_labels, initial=-1)) + 1
     news = int(np.max(new_labels, initial=-1)) + 1
-    both = sorted(old.keys() & new.keys())
-    if not both:
+    if both.is_empty():
         raise InputError("the two clusterings share no user", fix="match clusterings of the same users")
     counts = np.zeros((olds, news), np.int64)
-    for user in both:
-        if old[user] >= 0 and new[user] >= 0:
-            counts[old[user], new[user]] += 1
+    clustered = both.filter((pl.col("old") >= 0) & (pl.col("new") >= 0))
+    np.add.at(counts, (clustered["old"].to_numpy(), clustered["new"].to_numpy()), 1)
     of_old, of_new = counts.sum(axis=1), counts.sum(axis=0)
     union = of_old[:, None] + of_new[None, :] - counts
     jaccard = np.where(union > 0, counts / np.maximum(union, 1), 0.0)
@@ -128,10 +128,12 @@ def match_clusters(
     )
 
 
-def _table(users: Sequence[str], labels: NDArray[Any], which: str) -> dict[str, int]:
+def _table(users: Sequence[str] | pl.Series, labels: NDArray[Any], which: str) -> pl.DataFrame:
     if len(users) != len(labels):
         raise InputError(f"the {which} clustering has {len(users)} users and {len(labels)} labels")
-    table = dict(zip(users, np.asarray(labels).tolist(), strict=True))
-    if len(table) != len(users):
+    table = pl.DataFrame(
+        {"user": pl.Series(users, dtype=pl.String), which: pl.Series(np.asarray(labels), dtype=pl.Int64)}
+    )
+    if table["user"].n_unique() != table.height:
         raise InputError(f"a user stands twice in the {which} clustering")
     return table

@@ -16,9 +16,8 @@ from uicgpu.privacy.pseudonyms import load_key, pseudonyms
 from uicgpu.report import build_report
 from uicgpu.runs.artefacts import Run, open_run
 from uicgpu.runs.folder import atomic_write, write_array, write_json, write_text
-from uicgpu.vocabulary import NOISE, Artefact, Column
+from uicgpu.vocabulary import NOISE, Artefact, Column, Exported
 
-DESCRIPTION: Final = "export.json"
 SEPARATOR: Final = "; "
 
 
@@ -77,7 +76,7 @@ def export_run(
     write_json(folder / Artefact.METRICS, run.metrics)
     _write_csv(folder / "clusters.csv", published_clusters(profiles))
     if users:
-        _write_csv(folder / "users.csv", people)
+        _write_csv(folder / Exported.USERS, people)
     k = int(run.manifest["settings"]["k_anonymity"])
     described: dict[str, Any] = {
         "user_ids": "raw" if raw_ids else "HMAC-SHA-256 pseudonyms",
@@ -88,7 +87,7 @@ def export_run(
     }
     if epsilon is not None:
         described["differential_privacy"] = _release_centres(run, folder, epsilon, delta)
-    write_json(folder / DESCRIPTION, described)
+    write_json(folder / Exported.DESCRIPTION, described)
     return {
         "out": str(folder.resolve()),
         "users": people.height,

@@ -242,9 +242,9 @@ def assign_users(
     frame = pl.DataFrame(
         {
             Column.USER: user_ids,
-            Column.CLUSTER: placed.labels.astype(np.int32),
+            Column.CLUSTER: ids_of(run, placed.labels),
             Column.CONFIDENCE: placed.confidence.astype(np.float32),
-            Column.SECOND_CLUSTER: placed.second_labels.astype(np.int32),
+            Column.SECOND_CLUSTER: ids_of(run, placed.second_labels),
             Column.EVENTS: counts.astype(np.int32),
         }
     )
@@ -253,6 +253,18 @@ def assign_users(
     return joined.select(
         Column.USER, Column.CLUSTER, Column.NAME, Column.CONFIDENCE, Column.SECOND_CLUSTER, Column.EVENTS
     )
+
+
+def ids_of(run: Run, rows: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Ids of the clusters in these rows of the centroids, int32; -1 stays."""
+    return np.where(rows < 0, rows, run.cluster_ids[np.maximum(rows, 0)]).astype(np.int32)
+
+
+def rows_of(run: Run, clusters: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Rows of the centroids of these clusters, int32; -1 stays."""
+    order = np.argsort(run.cluster_ids)
+    place = order[np.searchsorted(run.cluster_ids, np.maximum(clusters, run.cluster_ids.min()), sorter=order)]
+    return np.where(clusters < 0, clusters, place).astype(np.int32)
 
 
 def _known_and_new_items(

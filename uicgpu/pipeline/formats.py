@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from uicgpu.errors import MissingExtraError
-from uicgpu.pipeline.export import DESCRIPTION, export_run
+from uicgpu.pipeline.export import export_run
 from uicgpu.report import build_report
 from uicgpu.report.markdown import build_markdown
 from uicgpu.report.picture import take_picture
 from uicgpu.runs.artefacts import Run, open_run
 from uicgpu.runs.folder import write_text
 from uicgpu.settings import MACHINE_SETTINGS
-from uicgpu.vocabulary import StageName
+from uicgpu.vocabulary import Exported, StageName
 
 Format = Literal["md", "png"]
 _METRIC_NAME: Final = re.compile(r"[^\w\-. /]")
@@ -85,7 +85,7 @@ def log_to_mlflow(run: Run | str | Path, experiment: str = "uicgpu", *, uri: str
     with tempfile.TemporaryDirectory(prefix="uicgpu-mlflow-") as temporary:
         folder = Path(temporary) / "published"
         export_run(finished.path, folder, users=False)
-        (folder / DESCRIPTION).unlink()
+        (folder / Exported.DESCRIPTION).unlink()
         if uri is not None:
             mlflow.set_tracking_uri(uri)
         mlflow.set_experiment(experiment)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from uicgpu.pipeline.previous import NEXT_ID, previous_fingerprint
 from uicgpu.pipeline.stages_clusters import cluster_stage, profiles_stage
 from uicgpu.pipeline.stages_ranking import evaluate_stage, recommend_stage
 from uicgpu.pipeline.stages_tables import clean_stage, items_stage
@@ -41,7 +42,15 @@ def metrics_stage(context: StageContext) -> dict[str, Any]:
         for name, value in (details[group] or {}).items():
             if not isinstance(value, list | dict):
                 metrics[f"{prefix}.{name}"] = value
-    metrics["cluster.count"] = context.facts(StageName.CLUSTER)["clusters"]
+    facts = context.facts(StageName.CLUSTER)
+    metrics["cluster.count"] = facts["clusters"]
+    carried = facts.get("previous")
+    if carried:
+        metrics["cluster.previous.users"] = carried["users"]
+        metrics |= {
+            f"cluster.previous.{name}": len(carried[name]) for name in ("kept", "births", "deaths", "splits", "merges")
+        }
+        metrics[NEXT_ID] = carried["next_id"]
     write_json(folder.file(Artefact.METRICS), metrics)
     return {"metrics": len(metrics)}
 
@@ -120,6 +129,7 @@ STAGES: tuple[Stage, ...] = (
             "label_column",
             "seed",
         ),
+        fingerprint=previous_fingerprint,
         version=3,
     ),
     Stage(

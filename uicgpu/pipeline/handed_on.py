@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from uicgpu.pipeline.export import export_run
 from uicgpu.privacy.pseudonyms import KEY_BYTES, pseudonyms
 from uicgpu.runs.artefacts import Run
-from uicgpu.vocabulary import NOISE, Column
+from uicgpu.vocabulary import NOISE, Column, Exported
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def handed_on(path: Path) -> Iterator[tuple[Path, bytes]]:
 
 def exported_labels(run: Run, folder: Path, key: bytes, users: int) -> NDArray[np.int32]:
     """Cluster that ``users.csv`` gives each row of the run, int32 [users]; -1 for users it does not name."""
-    told = pl.read_csv(folder / "users.csv", schema_overrides={Column.USER: pl.String, Column.CLUSTER: pl.Int32})
+    told = pl.read_csv(folder / Exported.USERS, schema_overrides={Column.USER: pl.String, Column.CLUSTER: pl.Int32})
     own = run.users.select(Column.ROW, pseudonyms(run.users[Column.USER], key))
     joined = own.join(told.select(Column.USER, Column.CLUSTER), on=Column.USER, how="inner")
     labels = np.full(users, NOISE, np.int32)

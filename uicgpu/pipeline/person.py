@@ -114,12 +114,12 @@ def _why(
     order = np.argsort(-positive, kind="stable")[:ITEMS_SHOWN]
     whole = float(positive.sum()) or 1.0
     return {
-        "nearest_centre": why.cluster,
+        "nearest_centre": int(run.cluster_ids[why.cluster]),
         "because": [
             {"title": titles[int(rows[place])], "part": round(float(positive[place]) / whole, 4)}
             for place in order.tolist()
             if positive[place] > 0
         ],
         "would_change": None if why.removed is None else [titles[int(rows[place])] for place in why.removed],
-        "would_be": None if why.becomes is None else names.get(why.becomes),
+        "would_be": None if why.becomes is None else names.get(int(run.cluster_ids[why.becomes])),
     }

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from uicgpu.events.interactions import aggregate
 from uicgpu.pipeline.export import published_clusters
-from uicgpu.pipeline.finished import settings_of
+from uicgpu.pipeline.finished import rows_of, settings_of
 from uicgpu.pipeline.handed_on import exported_labels, handed_on, published_texts
 from uicgpu.pipeline.stages_tables import event_table
 from uicgpu.privacy.differential import nearest_centre, private_centres
@@ -25,6 +25,7 @@ from uicgpu.privacy.linkage import KNOWN_ITEMS, MOST_VICTIMS, linkage_attack
 from uicgpu.privacy.map_linkage import PublishedMap, map_attack
 from uicgpu.privacy.text import scrub
 from uicgpu.profiles.profile import build_profiles
+from uicgpu.profiles.renaming import rename_clusters
 from uicgpu.report import build_report
 from uicgpu.report.artefacts import published_labels
 from uicgpu.report.crowds import crowds_of, hide_points
@@ -256,7 +257,7 @@ def _plant(run: Run, folder: Path) -> int:
     renamed = pl.DataFrame({Column.USER: run.users[Column.USER], "canary": ids})
     attributes = pl.DataFrame({Column.USER: ids, "remark": [f"call {entry}" for entry in CANARIES[:1]] * ids.len()})
     built = build_profiles(
-        labels=run.users.sort(Column.ROW)[Column.CLUSTER].to_numpy(),
+        labels=rows_of(run, run.users.sort(Column.ROW)[Column.CLUSTER].to_numpy()),
         interactions=interactions,
         items=items,
         behaviour=run.table(Artefact.BEHAVIOUR).with_columns(ids),
@@ -266,6 +267,7 @@ def _plant(run: Run, folder: Path) -> int:
         item_vectors=np.asarray(run.item_vectors),
         events=events,
     )
+    built = rename_clusters(built, run.cluster_ids.tolist(), settings.language)
     write_json(folder / Artefact.PROFILES, built.profiles)
     write_parquet(folder / Artefact.CLUSTERS, built.clusters)
     write_parquet(folder / Artefact.ITEMS, items)

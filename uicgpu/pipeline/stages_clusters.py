@@ -12,10 +12,11 @@ import numpy as np
 import polars as pl
 
 from uicgpu.events.interactions import aggregate
+from uicgpu.pipeline.previous import carry_on, lineage_sentence, read_previous
 from uicgpu.pipeline.stages_tables import event_table, known_labels
 from uicgpu.runs.folder import write_array, write_json, write_parquet, write_tensors
 from uicgpu.runs.stages import StageContext
-from uicgpu.vocabulary import Artefact, Column
+from uicgpu.vocabulary import Artefact, Column, StageName
 
 
 def cluster_stage(context: StageContext) -> dict[str, Any]:
@@ -37,6 +38,10 @@ def cluster_stage(context: StageContext) -> dict[str, Any]:
         "unassigned": int((clustering.labels < 0).sum()),
         **clustering.facts,
     }
+    if settings.previous is not None:
+        user_ids = pl.read_parquet(folder.file(Artefact.BEHAVIOUR), columns=[Column.USER])[Column.USER]
+        facts["previous"] = carry_on(read_previous(settings), user_ids, clustering.labels)
+        context.progress.say(f"clusters of the former run: {lineage_sentence(facts['previous'])}")
     details: dict[str, Any] = {"quality": quality, "stability": stability, "agreement": None}
     truth = known_labels(context)
     if truth is not None:
@@ -60,6 +65,7 @@ def cluster_stage(context: StageContext) -> dict[str, Any]:
 def profiles_stage(context: StageContext) -> dict[str, Any]:
     """Describe and name the clusters; write profiles, ``clusters.parquet`` and ``users.parquet``."""
     from uicgpu.profiles.profile import build_profiles
+    from uicgpu.profiles.renaming import rename_clusters
 
     folder = context.folder
     clustering = pl.read_parquet(folder.file(Artefact.CLUSTERING))
@@ -84,6 +90,14 @@ def profiles_stage(context: StageContext) -> dict[str, Any]:
     )
     for note in built.notes:
         context.progress.say(note)
+    carried = context.facts(StageName.CLUSTER).get("previous")
+    if carried:
+        ids = pl.Series(carried["ids"], dtype=pl.Int32)
+        built = rename_clusters(built, carried["ids"], context.settings.language)
+        clustering = clustering.with_columns(
+            pl.when(pl.col(name) < 0).then(pl.col(name)).otherwise(ids.gather(clustering[name].clip(0))).alias(name)
+            for name in (Column.CLUSTER, Column.SECOND_CLUSTER)
+        )
     write_json(folder.file(Artefact.PROFILES), built.profiles)
     write_parquet(folder.file(Artefact.CLUSTERS), built.clusters)
     counts = np.zeros(interactions.n_users, np.int64)

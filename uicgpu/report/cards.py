@@ -8,6 +8,7 @@ from typing import Any, Final
 from uicgpu.report import numbers
 from uicgpu.report.artefacts import RunArtefacts
 from uicgpu.report.catalogue import Words
+from uicgpu.report.changes import change_sentences
 from uicgpu.vocabulary import NOISE
 
 COLOURS: Final = 10
@@ -44,6 +45,7 @@ def cluster_section(run: RunArtefacts, words: Words) -> dict[str, Any]:
             if profile["share"]
         ],
         "families": _families(ordered, words),
+        "changes": change_sentences(run, words),
         "suppressed": sum(bool(profile.get("suppressed")) for profile in ordered),
         "merged": len(run.profiles) - len(ordered),
         "minimum": minimum,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from uicgpu.errors import InputError, RunFolderError
 from uicgpu.runs.folder import RunFolder
-from uicgpu.vocabulary import Artefact, StageName
+from uicgpu.vocabulary import Artefact, Column, StageName
 
 
 class Run:
@@ -105,6 +105,13 @@ class Run:
         """One profile per cluster."""
         profiles: list[dict[str, Any]] = json.loads(self._file(Artefact.PROFILES).read_text(encoding="utf-8"))
         return profiles
+
+    @cached_property
+    def cluster_ids(self) -> NDArray[np.int32]:
+        """Cluster id of each row of ``centroids``, int32 [clusters]: the row itself, unless ids went on from a run."""
+        rows = self.clusters.drop_nulls(Column.ROW).sort(Column.ROW)
+        ids: NDArray[np.int32] = rows[Column.CLUSTER].to_numpy()
+        return ids
 
     @property
     def report(self) -> Path:

@@ -74,7 +74,7 @@ class Stage:
     settings: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     version: int = 1
-    fingerprint: Callable[[Settings], str] | None = None
+    fingerprint: Callable[[Settings], str | None] | None = None
 
 
 @dataclass
