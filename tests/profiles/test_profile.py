@@ -191,6 +191,14 @@ def test_unnamed_words_stay_in_the_profile_and_make_no_name(parts):
     assert other["terms"] == tea["terms"] and other["categories"] == tea["categories"]
 
 
+def test_how_a_thing_comes_is_no_name_beside_a_category(parts):
+    texts = ["Ounce pack", "Pack ounce", "Ounce pack two", "Running shoe", "Trail running", "Running sock"]
+    items = parts["items"].with_columns(pl.Series(Column.TEXT, texts))
+    assert build_profiles(**(parts | {"items": items})).profiles[0]["name"] == "Kitchen"
+    bare = items.with_columns(pl.lit(None, pl.String).alias(Column.CATEGORY))
+    assert build_profiles(**(parts | {"items": bare})).profiles[0]["name"] == "Ounce Pack"
+
+
 @pytest.mark.parametrize("users", [0, 1])
 def test_no_user_and_one_user(interactions, users):
     made = interactions([[0]] * users, 1)

@@ -89,11 +89,19 @@ def name_materials(
             continue
         # A term that merely repeats a category was already judged as a category, with its base rate.
         own = [term.term for term in _most_unlike(terms[group]) if not _only_words_of(term.term, categories)]
-        own.sort(key=lambda text: _only_words_of(text, PACKAGING))  # stable: what it is before how it comes
+        every = [term.term for term in terms[group]]
         told = [entry.value for entry in telling(mixes[group])]
-        fallback = [entry.value for entry in mixes[group][:2]] if not told and not own else []
-        materials.append(NameMaterial(told or fallback, own or [term.term for term in terms[group]]))
+        if told:
+            materials.append(NameMaterial(told, _things(own) or _things(every)))
+            continue
+        fallback = [] if own else [entry.value for entry in mixes[group][:2]]
+        materials.append(NameMaterial(fallback, _things(own) or own or every))
     return materials
+
+
+def _things(terms: Sequence[str]) -> list[str]:
+    """Terms that say what a thing is, not how it comes."""
+    return [term for term in terms if not _only_words_of(term, PACKAGING)]
 
 
 def _most_unlike(terms: Sequence[Term]) -> list[Term]:
