@@ -33,7 +33,9 @@ from uicgpu.settings import Settings
 WARNING: Final = "warning: "
 """Begins the notes that everybody must read; the others are for whoever asks for more, and for the report."""
 TUNING_USERS: Final = 1000
-"""At most so many validation users: arms and weights are chosen on a seeded sample of them."""
+"""At most so many validation users choose the settings of the arms: a seeded sample."""
+RANKER_USERS: Final = 3000
+"""At most so many teach blend and ranker: where a thousand users give a ranker nothing to gain, these may."""
 SEEDS: Final = 3
 """Seeds of every method that has one; the first is the run's and serves the recommender."""
 SPLITS_PER_USER: Final = frozenset({"user-time", "leave-one-out"})
@@ -111,7 +113,8 @@ def learn(
     """Choose arm settings, blend weights and ranker on the validation part; also what the ablation's variants need."""
     part = TrainingPart(split.train, catalogue, backend, half_life=settings.half_life)
     truth = with_history(held_out(split.validation, part.interactions, keep_seen=settings.allow_repeat), part)
-    truth = sample(truth, TUNING_USERS, settings.seed, "validation")
+    truth = sample(truth, RANKER_USERS, settings.seed, "validation")
+    few = sample(truth, TUNING_USERS, settings.seed, "tuning")
     shown = arms_shown(split.kind, settings.tune)
     names = tuple(name for name in shown if usable(name, part, settings.allow_repeat))
     missing = [name for name in shown if name not in (*names, "repeat")]
@@ -137,7 +140,7 @@ def learn(
     learned.tuned = tune(
         names,
         part,
-        truth,
+        few,
         per_user=split.kind in SPLITS_PER_USER,
         allow_repeat=settings.allow_repeat,
         seed=settings.seed,
@@ -187,7 +190,9 @@ def _second_stage(
             f"no blend: it did not help validation users it was not learned on; {next(iter(base.weights))} serves"
         )
     popular = "recent_popularity" if "recent_popularity" in blended else "popularity"
-    tuned.short_history = learn_short_history(recommender, truth, tuned.weights, popular, settings.seed)
+    tuned.short_history = learn_short_history(
+        recommender, sample(truth, TUNING_USERS, settings.seed, "tuning"), tuned.weights, popular, settings.seed
+    )
     learned.variants = learn_variants(candidates, learned.arms, tuple(controls), fold)
     if not controls:
         notes.append("no ablation: the users form a single cluster or have no interest vectors")
