@@ -20,6 +20,9 @@ from uicgpu.cli.tables import check_suffix, print_table, write_table
 @click.option("--category", "categories", multiple=True, metavar="NAME", help="Only items of this category.")
 @click.option("--diversity", type=click.FloatRange(0, 1), default=0.0, help="0 to 1: variety of texts for score.")
 @click.option("--calibration", type=click.FloatRange(0, 1), default=0.0, help="0 to 1: the user's own category mix.")
+@click.option(
+    "--new-items", type=click.IntRange(min=0), default=0, help="Places of each list for items without events."
+)
 @setting_options(MACHINE)
 @output_options
 def command(
@@ -29,6 +32,7 @@ def command(
     categories: tuple[str, ...],
     diversity: float,
     calibration: float,
+    new_items: int,
     out_file: Path | None,
     as_json: bool,
     quiet: bool,
@@ -41,13 +45,14 @@ def command(
     Examples:
       uicgpu recommend run --user 42 --top 5
       uicgpu recommend run --top 50 --out recommendations.csv
+      uicgpu recommend run --user 42 --new-items 2
     """
     if out_file:
         check_suffix(out_file)
     from uicgpu.pipeline.finished import recommend_users
 
     progress = TerminalProgress(verbosity(quiet, verbose))
-    options = {"categories": categories, "diversity": diversity, "calibration": calibration}
+    options = {"categories": categories, "diversity": diversity, "calibration": calibration, "new_items": new_items}
     frame = recommend_users(run_path, users, top, flags, progress, typed=True, **options)
     if out_file:
         write_table(out_file, frame)

@@ -90,8 +90,8 @@ def recommend_users(
     typed
         A person typed the ids, so an error may quote them.
     **options
-        ``categories``, ``diversity``, ``calibration`` of :meth:`uicgpu.recommend.Recommender.recommend`; with any of
-        them the lists are computed anew.
+        ``categories``, ``diversity``, ``calibration``, ``new_items`` of
+        :meth:`uicgpu.recommend.Recommender.recommend`; with any of them the lists are computed anew.
 
     Returns
     -------

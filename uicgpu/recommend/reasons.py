@@ -20,6 +20,7 @@ from uicgpu.recommend.factors import ImplicitFactors
 from uicgpu.recommend.inputs import UserBlock
 from uicgpu.recommend.item_item import ItemItem
 from uicgpu.recommend.neighbours import UserNeighbours
+from uicgpu.recommend.new_items import SOURCE as NEW_ITEM
 from uicgpu.recommend.sequential import SequentialItems
 from uicgpu.recommend.text import TextSimilarity
 from uicgpu.recommend.text_closest import ClosestTexts
@@ -61,7 +62,8 @@ def give_reasons(
     reasons = [""] * rows.size
     for name in sorted(set(sources.tolist())):
         own = np.flatnonzero(sources == name)
-        arm = arms[name]
+        # A new item is there because of texts, whatever arms its neighbours owe their scores to.
+        arm = arms["text" if name == NEW_ITEM else name]
         if isinstance(arm, UserNeighbours):
             sentences = _neighbour_reasons(arm, block, rows[own], items[own])
         elif isinstance(arm, _BY_HISTORY):

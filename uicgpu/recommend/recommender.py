@@ -19,6 +19,7 @@ from uicgpu.recommend.cold import DEFAULT_PULL, Rung, ladder_weights, rungs, sho
 from uicgpu.recommend.ease import Ease
 from uicgpu.recommend.grids import DEFAULT_SETTINGS
 from uicgpu.recommend.inputs import Catalogue, TrainingPart, UserBlock
+from uicgpu.recommend.new_items import SOURCE, NewItems
 from uicgpu.recommend.popularity import ClusterPopularity
 from uicgpu.recommend.reasons import give_reasons
 from uicgpu.recommend.rerank import rerank
@@ -174,6 +175,19 @@ class Recommender:
         standardise(scores, block.offsets, block.items, self.part.known, arm.judges_unknown, self.allow_repeat)
         return scores
 
+    def blend(
+        self,
+        z: Mapping[str, NDArray[np.float32]],
+        rung: NDArray[np.int8],
+        ladder: Mapping[str, NDArray[np.float64]] | None = None,
+    ) -> NDArray[np.float64]:
+        """Weighted sum of z-scores of every item, seen ones included, float64 [b, items]; see :meth:`add_up`."""
+        total = np.zeros((rung.size, self.part.events.n_items), np.float64)
+        for name, weights in (self._ladder if ladder is None else ladder).items():
+            if weights[rung].any():
+                add_weighted(total, z[name], weights[rung])
+        return total
+
     def add_up(
         self,
         block: UserBlock,
@@ -189,12 +203,8 @@ class Recommender:
         ladder
             Other weights than the recommender's own, per arm float64 [4], one for each rung.
         """
-        ladder = self._ladder if ladder is None else ladder
         rung = rungs(block, self.part)
-        total = np.zeros((len(block), self.part.events.n_items), np.float64)
-        for name, weights in ladder.items():
-            if weights[rung].any():
-                add_weighted(total, z[name], weights[rung])
+        total = self.blend(z, rung, ladder)
         exclude(total, block.offsets, block.items, self._allowed[rung], self.allow_repeat)
         return total
 
@@ -207,6 +217,7 @@ class Recommender:
         categories: Sequence[str] = (),
         diversity: float = 0.0,
         calibration: float = 0.0,
+        new_items: int = 0,
     ) -> pl.DataFrame:
         """Rank the best items for each user.
 
@@ -223,6 +234,9 @@ class Recommender:
         diversity, calibration
             0 to 1: how far lists give up score for variety of texts, or for the user's own mix of categories
             (:func:`uicgpu.recommend.rerank.rerank`); the score that is returned stays the recommender's.
+        new_items
+            Places at the end of each list kept for items that nobody has chosen yet and whose text fits the user
+            (:class:`uicgpu.recommend.new_items.NewItems`). At 0 such items compete only where text has a weight.
 
         Returns
         -------
@@ -245,13 +259,16 @@ class Recommender:
                 f"diversity {diversity:g} and calibration {calibration:g} must be 0 or more and at most 1 together",
                 where="recommend",
             )
+        if not 0 <= new_items <= top:
+            raise SettingsError(f"{new_items} places for new items in lists of {top}", where="recommend")
+        new = NewItems(self.part, new_items) if new_items else None
         outside_filter = self._outside(categories)
         frames: list[pl.DataFrame] = []
         waiting: list[UserBlock] = []
 
         def run() -> None:
             for frame, counted in self.backend.map(
-                lambda block: self._rank(block, top, outside_filter, diversity, calibration), waiting
+                lambda block: self._rank(block, top, outside_filter, diversity, calibration, new), waiting
             ):
                 frames.append(frame)
                 self.rung_counts.update(counted)
@@ -286,6 +303,7 @@ class Recommender:
         outside: NDArray[np.bool_] | None,
         diversity: float,
         calibration: float,
+        new: NewItems | None,
     ) -> tuple[pl.DataFrame, Counter[str]]:
         rung = rungs(block, self.part)
         present = np.unique(rung)
@@ -297,8 +315,11 @@ class Recommender:
         if second and second.ranker:
             items, table = second.propose(block, z, self.allow_repeat)
             total = second.join(second.ranker, items, table, total, full)
+        if new:
+            total[:, new.items] = 0.0
         if outside is not None:
             total[:, outside] = -np.inf
+        placed = new.place(total, self.blend(z, rung), rung <= Rung.SHORT_HISTORY, top) if new else None
         top = min(top, total.shape[1])
         if diversity > 0 or calibration > 0:
             items = rerank(total, block, top, diversity, calibration)
@@ -318,6 +339,8 @@ class Recommender:
         )
         names = np.array(list(z))
         source = names[parts.argmax(axis=0)] if rows.size else names[:0]
+        if placed is not None:
+            source = np.where(placed[rows, picked], SOURCE, source)
         reasons = give_reasons(self.arms, block, rows, picked, source, self.part.catalogue.texts)
         frame = _frame(block.users[rows], places + 1, picked, total[rows, picked], source.tolist(), reasons)
         return frame, Counter(Rung(step).name.lower() for step in rung)
