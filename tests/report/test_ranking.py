@@ -10,7 +10,7 @@ import pytest
 from uicgpu.report.artefacts import read_artefacts
 from uicgpu.report.catalogue import Words
 from uicgpu.report.quality import SEPARATED, STABLE, grade
-from uicgpu.report.ranking import ablation_sentences, ranking_section, verdict
+from uicgpu.report.ranking import ablation_sentences, evaluation_sentences, ranking_section, verdict
 from uicgpu.report.reasons import read_reason, tell_reason
 
 
@@ -125,3 +125,26 @@ def test_the_recommenders_own_sentences_are_understood(title):
 def test_grades():
     assert [grade(value, STABLE) for value in (0.9, 0.6, 0.5, -1)] == ["high", "good", "partial", "low"]
     assert grade(0.1, SEPARATED) == "partial"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"),
+    [(0.01, 0.1, "is better than"), (-0.01, 0.1, "cannot be told apart from"), (-0.1, -0.01, "is worse than")],
+)
+def test_the_recommender_is_held_against_the_best_single_method(run, low, high, told):
+    name = "difference.recommender-best_single.ndcg@10"
+    shown = {name: (low + high) / 2, f"{name}.low": low, f"{name}.high": high}
+    single = {"ranking.recommender.ndcg@10": 0.2, "evaluation.best_single_arm": "ease"}
+    figures = {**shown, **single, "evaluation.smallest_detectable_difference": 0.0123}
+    first, second = evaluation_sentences(run(**figures), Words("en"))
+    assert f"The recommender {told} the best single method, which validation chose (EASE)" in first
+    assert "0.0123 or more" in second
+
+
+def test_users_and_items_are_told_apart_where_there_are_any(run):
+    kinds = {"cold.fallback": "cold.fallback", "rare_items": "rare_items.recommender", "new_items": "new_items.text"}
+    figures = {f"{name}.ndcg@10{end}": 0.1 for name in kinds.values() for end in ("", ".low", ".high")}
+    counts = {f"{name}.users": 7 for name in kinds} | {"new_items.users": 0}
+    sentences = evaluation_sentences(run(**{**figures, **counts, "ranking.blend.ndcg@10": 0.2}), Words("en"))
+    assert len(sentences) == 2 and sentences[0].startswith("7 test users without a history")
+    assert "one to three events" in sentences[1]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from uicgpu.evaluation import beyond_accuracy
 from uicgpu.evaluation.ablation import RANDOM, REAL
 from uicgpu.evaluation.debiased import debiased
-from uicgpu.evaluation.lists import BLEND, RECOMMENDER, Lists
+from uicgpu.evaluation.lists import BLEND, FEW_EVENTS, RECOMMENDER, Lists
 from uicgpu.evaluation.ranking import METRICS, Truth, hits_of, ndcg, ranking_metrics
 from uicgpu.evaluation.significance import Interval, bootstrap, holm, smallest_detectable_difference
 from uicgpu.recommend.arms import METHODS
@@ -19,6 +19,8 @@ from uicgpu.recommend.inputs import TrainingPart
 from uicgpu.settings import Settings
 
 HEADLINE: Final = "ndcg@10"
+SHOWN: Final = (*METHODS, BLEND, RECOMMENDER)
+"""What stands in the tables, in this order."""
 Values = Mapping[str, Mapping[str, NDArray[np.float64]]]
 Metrics = dict[str, float | int | str | None]
 
@@ -44,13 +46,10 @@ def user_values(lists: Lists, truth: Truth) -> tuple[dict[str, dict[str, NDArray
 
 def ranking_figures(values: Values, settings: Settings) -> Metrics:
     """``ranking.<method>.<metric>`` with ``.low`` and ``.high``; ``None`` for a method that could not run."""
-    methods = (*METHODS, BLEND, RECOMMENDER)
-    shown = {
-        f"ranking.{name}.{metric}": values[name][metric] for name in methods if name in values for metric in METRICS
-    }
+    shown = {f"ranking.{name}.{metric}": values[name][metric] for name in SHOWN if name in values for metric in METRICS}
     intervals = bootstrap(shown, settings.bootstrap, settings.seed)
     metrics: Metrics = {}
-    for name in methods:
+    for name in SHOWN:
         for metric in METRICS:
             key = f"ranking.{name}.{metric}"
             metrics |= told(key, intervals.get(key))
@@ -120,17 +119,21 @@ def list_figures(lists: Lists, truth: Truth, part: TrainingPart, settings: Setti
             metrics[f"beyond.{name}.calibration@10"] = beyond_accuracy.calibration(
                 ten, part.interactions, truth.users, part.catalogue.categories
             )[0]
-    shown = [name for name in (*METHODS, BLEND, RECOMMENDER) if name in lists]
+    shown = [name for name in SHOWN if name in lists]
     for name, found in debiased({name: lists[name] for name in shown}, truth, settings.seed).items():
         metrics |= {f"debiased.{name}.{metric}": value for metric, value in found.items()}
     return metrics
 
 
 def item_figures(lists: Lists, truth: Truth, part: TrainingPart, settings: Settings) -> Metrics:
-    """Rare items (1 to 3 events) ranked among themselves, and items without events ranked by text."""
+    """Rare items (1 to 3 events) ranked among themselves, items without events ranked by text, and all others.
+
+    The others, warm items, are the rest of the truth in the lists over the full catalogue.
+    """
     metrics: Metrics = {}
     for prefix, allowed in (
-        ("rare", part.known & (part.item_counts <= 3)),
+        ("warm", part.item_counts > FEW_EVENTS),
+        ("rare", part.known & (part.item_counts <= FEW_EVENTS)),
         ("new", ~part.known & part.has_text),
     ):
         kept = truth.only(allowed)
@@ -139,13 +142,13 @@ def item_figures(lists: Lists, truth: Truth, part: TrainingPart, settings: Setti
         rows = np.flatnonzero(np.isin(truth.users, kept.users))
         shown = {}
         for key, found in lists.items():
-            if key.startswith(f"{prefix}/") and len(kept):
-                name = key.partition("/")[2]
+            name = key.removeprefix(f"{prefix}/")
+            among = key in SHOWN if prefix == "warm" else name != key
+            if among and len(kept):
                 shown[f"{prefix}_items.{name}.{HEADLINE}"] = ndcg(hits_of(found[rows], kept)[:, :10], kept.sizes, 10)
-        if prefix == "rare" and {f"rare_items.{name}.{HEADLINE}" for name in ("ease", "ease_text")} <= set(shown):
-            shown[f"rare_items.ease_text-ease.{HEADLINE}"] = (
-                shown[f"rare_items.ease_text.{HEADLINE}"] - shown[f"rare_items.ease.{HEADLINE}"]
-            )
+        pair = [shown.get(f"{prefix}_items.{name}.{HEADLINE}") for name in ("ease_text", "ease")]
+        if pair[0] is not None and pair[1] is not None:
+            shown[f"{prefix}_items.ease_text-ease.{HEADLINE}"] = pair[0] - pair[1]
         for key, interval in bootstrap(shown, settings.bootstrap, settings.seed, "bootstrap/items").items():
             metrics |= told(key, interval)
     return metrics

@@ -50,8 +50,9 @@ class Evaluation:
     ----------
     metrics
         Flat names to numbers, ``None`` where a number does not exist: ``ranking.<method>.<metric>`` with ``.low`` and
-        ``.high``, ``difference.<a>-<b>.ndcg@10``, ``ablation.…``, ``beyond.…``, ``debiased.…``, ``rare_items.…``,
-        ``new_items.…``, ``seeds.…``, ``cold.…``, ``data.…``, ``evaluation.…``.
+        ``.high``, ``difference.<a>-<b>.ndcg@10``, ``ablation.…``, ``beyond.…``, ``debiased.…``, ``warm_items.…``,
+        ``rare_items.…``, ``new_items.…``, ``tuning.<method>.tried``, ``seeds.…``, ``cold.…``, ``data.…``,
+        ``evaluation.…``.
     learned
         JSON-able, what :class:`uicgpu.recommend.Recommender` takes: ``split``, ``arms`` (settings), ``weights``,
         ``short_history``, ``ranker`` (with the model's text), ``best_arm``, ``validation``, ``tried``, ``notes``.
@@ -173,6 +174,7 @@ def _test(
         "evaluation.seen_test_items_removed": truth.seen_removed,
         "evaluation.best_single_arm": best_arm,
     }
+    metrics |= {f"tuning.{name}.tried": len(tried) for name, tried in learned.tuned.tried.items()}
     told_all["notes"].extend(_reach(len(warm), len(cold), tested, metrics["evaluation.unreachable_share"]))
     return metrics
 

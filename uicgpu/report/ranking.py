@@ -11,6 +11,13 @@ from uicgpu.report.examples import example_section
 from uicgpu.report.scores import BASELINE, Estimate
 
 MOST_COLUMNS: Final = 4
+APART: Final = {
+    "cold_users": ("cold.fallback.users", "cold.fallback"),
+    "warm_items": ("warm_items.users", "warm_items.recommender"),
+    "rare_items": ("rare_items.users", "rare_items.recommender"),
+    "new_items": ("new_items.users", "new_items.text"),
+}
+"""Kind of users or items -> number of users, and the figure that is told of it."""
 ABLATION_PAIRS: Final = (("real", "none"), ("real", "random"))
 
 
@@ -49,6 +56,7 @@ def ranking_section(run: RunArtefacts, words: Words) -> dict[str, Any]:
         "split": words.named("split", scores.texts.get("evaluation.split", "none")),
         "evaluated": bool(scores.ranking),
         "others": [],
+        "sentences": evaluation_sentences(run, words),
     }
     if metric is None:
         return section
@@ -91,6 +99,32 @@ def ranking_section(run: RunArtefacts, words: Words) -> dict[str, Any]:
             }
         )
     return section
+
+
+def evaluation_sentences(run: RunArtefacts, words: Words) -> list[str]:
+    """The recommender against the best single method, what these users can show, and users and items apart."""
+    scores = run.scores
+    metric = scores.metric
+    if metric is None:
+        return []
+    label, sentences = words.named("metric", metric), []
+    single = scores.difference("recommender", "best_single", metric)
+    if single and single.bounded:
+        key = {1: "ranking.single.better", 0: "ranking.single.open", -1: "ranking.single.worse"}[single.sign]
+        arm = words.named("method", scores.texts.get("evaluation.best_single_arm", ""))
+        interval = _interval(single, words, signed=True)
+        told = words(key, arm=arm, metric=label, difference=numbers.signed(single.value), interval=interval)
+        sentences.append(told)
+    detectable = scores.plain.get("evaluation.smallest_detectable_difference")
+    if detectable is not None:
+        sentences.append(words("ranking.detectable", metric=label, difference=numbers.figure(detectable)))
+    for kind, (counted, name) in APART.items():
+        estimate, users = scores.estimate(f"{name}.{metric}"), scores.plain.get(counted)
+        if estimate and users:
+            value, interval = numbers.figure(estimate.value), _interval(estimate, words, signed=False)
+            told = words(f"ranking.{kind}", users=numbers.count(users), metric=label, value=value, interval=interval)
+            sentences.append(told)
+    return sentences
 
 
 def ablation_sentences(run: RunArtefacts, words: Words) -> list[str]:
