@@ -10,6 +10,7 @@ import pytest
 from uicgpu.bench import ranking_peers
 from uicgpu.bench.evaluate import bench_evaluate, random_lists
 from uicgpu.bench.recommend import bench_recommend
+from uicgpu.bench.recommend_scale import bench_scale, long_tail_shop, scale_table
 from uicgpu.bench.recommend_table import RESULTS, gain_table, rare_table, speed_table, stage_table
 
 
@@ -29,6 +30,37 @@ def test_the_page_shows_the_measured_quality(page, table):
 
 def test_the_page_shows_the_measured_speed(page):
     assert speed_table(read("evaluate"), read("recommend")) in page
+
+
+def test_the_page_shows_the_measured_scale(page):
+    told, words = read("recommend-scale"), " ".join(page.split())
+    assert scale_table(told) in page
+    rates, peak = told["milliseconds_per_user"], told["peak_bytes"]
+    slower = rates["recommender, four arms, with reasons"] / rates["matrix product alone"]
+    grown = (peak["after ranking"] - peak["data and programs"]) / 2**30
+    assert f"of {told['users']:,} users over {told['items']:,} items, from {told['events']:,} events" in words
+    assert f"EASE covers the {told['ease_head_items']:,} most frequent items" in words
+    assert f"which have {told['ease_head_share_of_events']:.0%}".replace("%", " %") in words
+    assert f"take {slower:.0f} times as long. Fitting took {told['fit_seconds']:.0f} s" in words
+    assert f"ranking {told['recommend_seconds']:.0f} s. The process grew by {grown:.2f} GiB" in words
+    assert peak["after ranking"] == peak["after fitting"]  # "all of it while fitting"
+    assert f"Only {100 * told['shown_outside_head_share']:.1f} % of what was recommended" in words
+
+
+def test_the_scale_bench_measures_a_small_shop():
+    told = bench_scale(users=130, items=400, memory=64 * 2**20)
+    assert sum(told["rungs"].values()) == 130 and told["ease_head_items"] <= 400
+    assert all(value > 0 for value in told["million_pairs_per_second"].values())
+
+
+def test_the_generated_shop_is_the_same_again_and_has_a_long_tail():
+    (events, vectors), (again, _) = long_tail_shop(300, 500, seed=3), long_tail_shop(300, 500, seed=3)
+    assert events.items.tobytes() == again.items.tobytes() and events.times.tobytes() == again.times.tobytes()
+    counts = np.sort(np.bincount(events.items, minlength=500))[::-1]
+    assert counts[:100].sum() > 4 * counts[-100:].sum()
+    assert np.bincount(events.users).min() >= 1 and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    order = np.lexsort((events.items, events.times, events.users))
+    assert (order == np.arange(len(events))).all()
 
 
 def test_the_mean_gain_without_time_is_told_as_it_is(page):
