@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from uicgpu.bench.embeddings import household_weeks
 from uicgpu.bench.measure import Arm, machine, summary, take_turns
 
-SIZES: Final = ((4000, None), (10_000, None), (10_000, 10), (20_000, 10))
+SIZES: Final = ((4000, None), (10_000, None), (10_000, 10), (20_000, 10), (50_000, 10))
 """Points and principal axes (None: all columns)."""
 SMALLEST: Final = 50
 SAMPLES: Final = 10

@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uicgpu.kernels.compilation import compiled
-from uicgpu.kernels.spanning_tree.nearest import BLOCK, TILE, Cloud, Map, nearest_of, square_between
+from uicgpu.kernels.spanning_tree.box_search import attach_in_boxes, summarise
+from uicgpu.kernels.spanning_tree.nearest import BLOCK, TILE, Cloud, Map, nearest_of
+from uicgpu.kernels.spanning_tree.square import square_between
 
 NEIGHBOURS = 24
 """Neighbours looked at first, at least: most points need no more."""
@@ -42,6 +44,9 @@ def attach(
     rows, levels = np.empty(len(x), np.int32), np.empty(len(x))
     count = min(len(cloud.x), max(NEIGHBOURS, min_samples + 1))
 
+    boxes = cloud.boxes
+    least = None if boxes is None else summarise(boxes.arrays, cores, np.zeros(len(cores), np.int32))[0]
+
     def part(start: int) -> None:
         tile = slice(start, min(start + TILE, len(x)))
         own, (moved, norms) = x[tile], cloud.move(x[tile])
@@ -51,7 +56,10 @@ def attach(
         _from_list(squares, near, cores, core, rows[tile], levels[tile], gap)
         # beyond the list everything is at least as far as its last entry
         unsure = np.flatnonzero(levels[tile] >= squares[:, -1]) if count < len(cloud.x) else np.empty(0, np.int64)
-        if unsure.size:
+        if boxes is not None:
+            held = rows[tile], levels[tile], gap
+            attach_in_boxes(cloud.x, boxes.arrays, own, cores, least, core, unsure, *held)
+        elif unsure.size:
             held = rows[tile][unsure], levels[tile][unsure], gap[unsure]
             _from_all(
                 cloud.x,

@@ -1,4 +1,4 @@
-"""The exact nearest neighbours of every point: products bound the distances, exact differences decide."""
+"""The exact nearest neighbours of every point: boxes or products bound the distances, exact differences decide."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uicgpu.kernels.compilation import compiled, compiled_maximum
+from uicgpu.kernels.spanning_tree.box_search import nearest_in_boxes
+from uicgpu.kernels.spanning_tree.boxes import MOST_COLUMNS, Boxes
+from uicgpu.kernels.spanning_tree.square import square_between
 
 TILE: Final = 512
 BLOCK: Final = 1024
@@ -35,6 +38,8 @@ class Cloud:
         float64 [n], lengths of the moved points.
     half
         float32 [n], half their squares.
+    boxes
+        The k-d tree of few columns, else None.
     error
         ``error * (a + b)**2`` bounds the error of a squared distance from products, for lengths ``a`` and ``b``.
     """
@@ -49,6 +54,7 @@ class Cloud:
             part = slice(start, start + 4096)
             self.moved[part], self.norms[part] = self.move(self.x[part])
         self.half = (self.norms**2 / 2).astype(np.float32)
+        self.boxes = Boxes(self.x) if dim <= MOST_COLUMNS and n > 0 else None
         # d u for the product, and a few u for moving the points, rounding halves of squares, and the subtraction
         self.error = (dim + 24) * UNIT
 
@@ -66,8 +72,13 @@ def nearest(cloud: Cloud, count: int, run: Map | None = None) -> tuple[NDArray[n
     n = len(cloud.x)
     squares, rows = np.full((n, count), np.inf), np.full((n, count), -1, np.int32)
 
+    boxes = cloud.boxes
+
     def part(start: int) -> None:
         stop = min(start + TILE, n)
+        if boxes is not None:
+            nearest_in_boxes(cloud.x, boxes.arrays, cloud.x, True, boxes.order[start:stop], squares, rows)
+            return
         nearest_of(
             cloud,
             cloud.x[start:stop],
@@ -97,34 +108,14 @@ def nearest_of(
     rows: NDArray[np.int32],
 ) -> None:
     """Fill ``squares`` and ``rows`` for at most ``TILE`` points: rows from ``first`` of the cloud, or others if -1."""
+    if cloud.boxes is not None:
+        positions = np.arange(len(points), dtype=np.int32)
+        nearest_in_boxes(cloud.x, cloud.boxes.arrays, points, False, positions, squares, rows)
+        return
     work = np.empty(TILE * BLOCK, np.float32)
     _nearest(
         cloud.x, cloud.moved, cloud.norms, cloud.half, cloud.error, points, moved, norms, first, work, squares, rows
     )
-
-
-@compiled
-def square_between(a: Any, b: Any, space: Any) -> Any:
-    """Return ``|a - b|^2`` of two float32 vectors in float64, in one fixed order; the same for ``b`` and ``a``."""
-    d = a.shape[0]
-    for j in range(d):
-        difference = np.float64(a[j]) - np.float64(b[j])
-        space[j] = difference * difference
-    whole = d - d % 8
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
-    for j in range(0, whole, 8):
-        s0 += space[j]
-        s1 += space[j + 1]
-        s2 += space[j + 2]
-        s3 += space[j + 3]
-        s4 += space[j + 4]
-        s5 += space[j + 5]
-        s6 += space[j + 6]
-        s7 += space[j + 7]
-    rest = 0.0
-    for j in range(whole, d):
-        rest += space[j]
-    return ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7)) + rest
 
 
 @compiled_maximum

@@ -14,10 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uicgpu.kernels.compilation import compiled
-from uicgpu.kernels.spanning_tree.nearest import BLOCK, TILE, Cloud, Map, nearest, square_between
+from uicgpu.kernels.spanning_tree.box_search import outward_in_boxes, summarise
+from uicgpu.kernels.spanning_tree.nearest import BLOCK, TILE, Cloud, Map, nearest
+from uicgpu.kernels.spanning_tree.square import square_between
 
 NEIGHBOURS: Final = 24
-"""Length of the neighbour lists, at least."""
+"""Length of the neighbour lists, at least, where products search."""
+FEW_NEIGHBOURS: Final = 12
+"""Likewise where boxes do: there a list costs more, and a search for an edge outwards little."""
 TILES: Final = 4
 """Tiles per batch of full comparisons."""
 
@@ -56,7 +60,8 @@ def spanning_tree(points: NDArray[np.float32], min_samples: int, run: Map | None
     """
     n = len(points)
     cloud = Cloud(points)
-    squares, lists = nearest(cloud, min(n - 1, max(NEIGHBOURS, min_samples)), run)
+    least = NEIGHBOURS if cloud.boxes is None else FEW_NEIGHBOURS
+    squares, lists = nearest(cloud, min(n - 1, max(least, min_samples)), run)
     core = squares[:, min_samples - 2].copy() if min_samples > 1 else np.zeros(n)
     parents = np.arange(n, dtype=np.int32)
     # the lightest edge of each point that a full comparison found, and a bound on all that its list does not hold
@@ -73,10 +78,11 @@ def spanning_tree(points: NDArray[np.float32], min_samples: int, run: Map | None
         _lightest(np.arange(n), component, weight, to, light, start, end)
         unsure = np.flatnonzero((bounds < light[component]) & (bounds < weight))
         unsure = unsure[np.argsort(bounds[unsure], kind="stable")]
+        seen = None if cloud.boxes is None else summarise(cloud.boxes.arrays, core, component)
         for batch in range(0, len(unsure), TILES * TILE):
             rows = unsure[batch : batch + TILES * TILE]
             rows = rows[bounds[rows] < light[component[rows]]]
-            _compare(cloud, rows, core, component, light, weight, to, run)
+            _compare(cloud, rows, core, component, light, seen, weight, to, run)
             found = to[rows] >= 0
             better = found & (weight[rows] <= light[component[rows]])
             known[rows[better]], other[rows[better]] = weight[rows[better]], to[rows[better]]
@@ -115,6 +121,7 @@ def _compare(
     core: NDArray[np.float64],
     component: NDArray[np.int32],
     light: NDArray[np.float64],
+    seen: tuple[Any, Any] | None,
     weight: NDArray[np.float64],
     to: NDArray[np.int32],
     run: Map | None,
@@ -123,6 +130,10 @@ def _compare(
 
     def part(start: int) -> None:
         chosen = rows[start : start + TILE]
+        if cloud.boxes is not None and seen is not None:
+            least, common = seen
+            outward_in_boxes(cloud.x, cloud.boxes.arrays, chosen, core, component, light, least, common, weight, to)
+            return
         _compare_rows(
             cloud.x,
             cloud.moved,
