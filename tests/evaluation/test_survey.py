@@ -4,7 +4,7 @@ import pytest
 
 from uicgpu.errors import InputError, SettingsError
 from uicgpu.evaluation.experiment import assign_groups
-from uicgpu.evaluation.survey import balance, survey_figures, tidy_survey
+from uicgpu.evaluation.survey import _detectable, balance, survey_figures, tidy_survey
 
 
 def users_of(number=200, clusters=4):
@@ -79,3 +79,28 @@ def test_groups_are_stable_and_even_in_every_cluster():
     for wrong in (("A",), ("A", "A")):
         with pytest.raises(SettingsError):
             assign_groups(users, "x", wrong)
+
+
+@pytest.mark.parametrize(("first", "second"), [(60, 60), (40, 200)])
+def test_the_smallest_detectable_difference_is_found_four_times_in_five(first, second):
+    """Groups that truly differ by it: a test at 5 % finds the difference with a power of 80 %."""
+    random = np.random.default_rng(8)
+    found = []
+    for _ in range(3000):
+        a, b = random.normal(3, 1, first), random.normal(3, 1, second)
+        error = np.sqrt(a.var(ddof=1) / first + b.var(ddof=1) / second)
+        b = b + _detectable(a, b)
+        found.append(abs(b.mean() - a.mean()) > 1.959964 * error)
+    assert 0.76 < np.mean(found) < 0.84
+
+
+def test_a_users_group_does_not_depend_on_who_else_is_there():
+    users = users_of(300, 3)
+    groups = assign_groups(users, "spring", ("A", "B", "C"))
+    some = users.sample(fraction=0.4, seed=1, shuffle=True)
+    again = assign_groups(some, "spring", ("A", "B", "C"))
+    assert again.equals(some.select("user_id").join(groups, on="user_id", how="left", maintain_order="left"))
+    # Within a cluster the shares are those of fair draws: no cluster is further off than four standard deviations.
+    for _, own in groups.group_by("cluster"):
+        counts = own["group"].value_counts()["count"].to_numpy()
+        assert (np.abs(counts - own.height / 3) < 4 * np.sqrt(own.height * 2 / 9)).all()

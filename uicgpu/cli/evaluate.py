@@ -9,7 +9,7 @@ import click
 
 from uicgpu.cli.options import MACHINE, SPLITTING, output_options, setting_options, verbosity
 from uicgpu.cli.output import TerminalProgress, print_result
-from uicgpu.cli.summary import best_method, survey_lines, survey_warnings
+from uicgpu.cli.summary import best_method, group_line, survey_lines, survey_warnings
 from uicgpu.cli.tables import check_suffix, write_table
 from uicgpu.runs.folder import write_json
 
@@ -48,12 +48,16 @@ def command(
         check_suffix(groups_file)
         if not experiment:
             raise click.UsageError("--groups needs --experiment NAME")
+    from uicgpu.evaluation.survey import balance
     from uicgpu.pipeline.asking import experiment_groups, survey
     from uicgpu.pipeline.finished import evaluate
 
     progress = TerminalProgress(verbosity(quiet, verbose))
+    lines: dict[str, str] = {}
     if groups_file and experiment:
-        write_table(groups_file, experiment_groups(run_path, experiment))
+        groups = experiment_groups(run_path, experiment)
+        write_table(groups_file, groups)
+        lines["groups"] = group_line(balance(groups))
     # A wrong survey is told before minutes of evaluation.
     told = survey(run_path, surveys, experiment, flags) if surveys else {}
     for sentence in survey_warnings(told):
@@ -68,6 +72,7 @@ def command(
             "split": metrics.get("evaluation.split"),
             "users": metrics.get("evaluation.users"),
             "best method": best_method(metrics),
+            **lines,
             **survey_lines(told),
             "out": str(out_file.resolve()),
         },

@@ -100,6 +100,13 @@ def survey_lines(figures: Mapping[str, Any]) -> dict[str, str]:
     return lines
 
 
+def group_line(balance: Mapping[str, Any]) -> str:
+    """Users per group of an experiment, and how evenly the clusters are spread over the groups."""
+    sizes = ", ".join(f"{name} {number:,} users" for name, number in balance["users"].items())
+    gap = "largest gap in a cluster's share"
+    return f"{sizes}; {gap} {100 * balance[gap]:.1f} %"
+
+
 def _group_differences(figures: Mapping[str, Any], key: str) -> list[str]:
     told = []
     for name, detectable in figures.items():
