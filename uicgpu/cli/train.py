@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -109,4 +110,5 @@ def command(
 
     progress = TerminalProgress(verbosity(quiet, verbose))
     result = train_encoder(resolved.settings, recipe_for, out_folder, progress, fresh=not resume, dry_run=dry_run)
-    print_result(result, as_json=as_json)
+    if int(os.environ.get("RANK") or 0) == 0:  # one of several processes that train together speaks
+        print_result(result, as_json=as_json)

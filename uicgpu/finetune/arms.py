@@ -21,6 +21,7 @@ from uicgpu.finetune.later import LaterBehaviour
 from uicgpu.finetune.masked import MaskedReader, masked_schedule
 from uicgpu.finetune.network import TrainableEncoder
 from uicgpu.finetune.pairs import PairSampler
+from uicgpu.finetune.processes import ALONE, Processes
 from uicgpu.finetune.ranking_map import RankingMap
 from uicgpu.finetune.recipe import Recipe
 from uicgpu.finetune.trainer import MASKED, Training
@@ -79,7 +80,7 @@ def train_encoder_weights(
 
         sampler.add_near(near_texts(trainable.vectors(sampler.eligible)), recipe.hard_negatives)
     progress.say(estimate(trainable, sampler.draw(0).texts, recipe.schedule.steps)["words"])
-    checkpoint = Checkpoint(checkpoints, recipe.name, identity) if checkpoints is not None else None
+    checkpoint = _checkpoint(checkpoints, recipe.name, identity, trainable)
     judge = LaterBehaviour(past, later, seed)
     training = Training(trainable, sampler, judge, recipe.schedule, recipe.name, checkpoint, progress.say)
     with progress.task(recipe.name, total=recipe.schedule.steps, unit="steps") as advance:
@@ -104,7 +105,7 @@ def train_masked(
     reader = MaskedReader(trainable, seed)
     progress.say(estimate(trainable, reader.hide(readable, 0).texts, steps)["words"])
     before = None if judged is None else reader.loss(judged)
-    checkpoint = Checkpoint(checkpoints, MASKED, identity) if checkpoints is not None else None
+    checkpoint = _checkpoint(checkpoints, MASKED, identity, trainable)
     training = Training(
         reader, reader.sampler(readable), None, masked_schedule(steps), MASKED, checkpoint, progress.say
     )
@@ -161,7 +162,14 @@ def estimate(trainable: TrainableEncoder, rows: NDArray[np.int64], steps: int) -
 
 
 def trainable_encoder(
-    model: Model, texts: list[str], recipe: Recipe, device: str, threads: int, memory: int, seed: int
+    model: Model,
+    texts: list[str],
+    recipe: Recipe,
+    device: str,
+    threads: int,
+    memory: int,
+    seed: int,
+    processes: Processes = ALONE,
 ) -> TrainableEncoder:
     """Return the base with what trains: all weights, or adapters."""
     adapt: Callable[[Any], Any] | None = None
@@ -169,7 +177,7 @@ def trainable_encoder(
         from uicgpu.finetune.lora import low_rank
 
         adapt = low_rank(recipe.rank, seed)
-    return TrainableEncoder(model, texts, device, threads, memory // 2, adapt)
+    return TrainableEncoder(model, texts, device, threads, memory // 2, adapt, processes)
 
 
 def weights_of(trainable: TrainableEncoder) -> dict[str, NDArray[Any]]:
@@ -185,6 +193,10 @@ def load_weights(trainable: TrainableEncoder, state: dict[str, NDArray[Any]]) ->
 
     trainable.network = without_adapters(trainable.network)
     trainable.network.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()}, strict=False)
+
+
+def _checkpoint(folder: Path | None, name: str, identity: str, trainable: TrainableEncoder) -> Checkpoint | None:
+    return None if folder is None else Checkpoint(folder, name, identity, writes=trainable.processes.main)
 
 
 def _summary(record: dict[str, Any]) -> dict[str, Any]:

@@ -29,9 +29,12 @@ class Checkpoint:
         Name of the training in the folder.
     identity
         Hash of everything that the result depends on: a checkpoint of anything else is not used.
+    writes
+        Whether this process writes; one of several that train together does, and all read.
     """
 
-    def __init__(self, folder: Path, name: str, identity: str) -> None:
+    def __init__(self, folder: Path, name: str, identity: str, *, writes: bool = True) -> None:
+        self._writes = writes
         self._folder = folder
         self._name = name
         self._identity = identity
@@ -44,6 +47,8 @@ class Checkpoint:
         OutOfResourcesError
             When the disk is full; the former checkpoint stays.
         """
+        if not self._writes:
+            return
         tensors = {
             f"{group}/{key}": value.detach().cpu().numpy()
             for group, held in groups.items()

@@ -28,6 +28,7 @@ from uicgpu.encode.engine import load_network
 from uicgpu.encode.folders import Model
 from uicgpu.encode.language import load_tokenizer
 from uicgpu.finetune.layers import layer_count, recompute_layers
+from uicgpu.finetune.processes import ALONE, Processes
 
 LossOf = Callable[[Tensor], Tensor]
 """From the unit vectors of a block [B, dim] to a loss."""
@@ -58,6 +59,8 @@ class TrainableEncoder:
         Bytes that activations may take before gradient caching sets in.
     adapt
         Changes the network before training (LoRA); default: every weight trains.
+    processes
+        Those that train together; each runs its share of the packs.
     """
 
     def __init__(
@@ -68,11 +71,13 @@ class TrainableEncoder:
         threads: int = 1,
         memory: int = 2 * 2**30,
         adapt: Callable[[torch.nn.Module], torch.nn.Module] | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         self.model = model
         self.device = device
         self.threads = threads if device == "cpu" else 1
         self.memory = memory
+        self.processes = processes
         self._half = device != "cpu" and knows_bf16()
         network = load_network(model, device, "float32")
         self._first_position = first_position(network)
@@ -143,13 +148,13 @@ class TrainableEncoder:
         packs = cut_packs(self._short.lengths[rows], PACK_TOKENS, padded=not self.model.family.packed)
         names = self.parameters()
         with self._pool() as each, self._autocast():
-            if cached:
-                with torch.no_grad():
-                    outputs = list(each(lambda pack: self._pooled(self._short, rows[pack]), packs, False))
-            else:
-                outputs = list(each(lambda pack: self._pooled(self._short, rows[pack]), packs, True))
-            leaf = torch.cat([output.detach() for output in outputs])[_inverse(packs, self.device)]
-            leaf.requires_grad_(True)
+            mine = self.processes.mine(len(packs))
+            pooled = each(lambda place: self._pooled(self._short, rows[packs[place]]), mine, not cached)
+            outputs = dict(zip(mine, pooled, strict=True))
+            leaf = torch.zeros((rows.size, self.model.dim), device=self.device)
+            for place, output in outputs.items():
+                leaf[torch.from_numpy(packs[place]).to(self.device)] = output.detach()
+            leaf = self.processes.sum(leaf).requires_grad_(True)
             loss = loss_of(functional.normalize(leaf, dim=1, eps=1e-6))
             (slope,) = torch.autograd.grad(loss, leaf)
 
@@ -160,10 +165,11 @@ class TrainableEncoder:
 
             for parameter in names.values():
                 parameter.grad = None
-            for gradients in each(carry, range(len(packs)), True):
+            for gradients in each(carry, mine, True):
                 for parameter, gradient in zip(names.values(), gradients, strict=True):
                     if gradient is not None:
                         parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+            self.processes.sum_gradients(names.values())
         return float(loss.detach())
 
     def vectors(self, rows: NDArray[np.int64], advance: Callable[[int], None] | None = None) -> NDArray[np.float32]:
@@ -178,9 +184,11 @@ class TrainableEncoder:
             return pack
 
         with self._pool() as each, self._autocast():
-            for pack in each(work, packs, False):
+            for pack in each(work, [packs[place] for place in self.processes.mine(len(packs))], False):
                 if advance is not None:
-                    advance(len(pack))
+                    advance(len(pack) * self.processes.size)
+        if self.processes.size > 1:
+            result = self.processes.sum(torch.from_numpy(result).to(self.device)).cpu().numpy()
         result[self._full.blank[rows]] = 0
         return result
 
@@ -271,10 +279,3 @@ def _pool(hidden: Tensor, pooling: str) -> Tensor:
     if pooling == "last":
         return hidden[:, -1].float()
     return hidden.float().mean(1)
-
-
-def _inverse(packs: list[NDArray[np.int64]], device: str) -> Tensor:
-    order = np.concatenate(packs)
-    inverse = np.empty_like(order)
-    inverse[order] = np.arange(order.size)
-    return torch.from_numpy(inverse).to(device)

@@ -23,7 +23,7 @@ from uicgpu.finetune.folder import check_out, read_ranking_map, write_encoder
 from uicgpu.finetune.recipe import Recipe
 from uicgpu.finetune.train import FineTuned, fine_tune, prepare
 from uicgpu.runs.folder import write_json
-from uicgpu.runs.progress import Progress
+from uicgpu.runs.progress import Progress, SilentProgress
 from uicgpu.runs.stages import StageContext
 from uicgpu.settings import Settings
 from uicgpu.vocabulary import Artefact, Column, StageName
@@ -75,7 +75,16 @@ def train_encoder(
             "no events given",
             fix="add --events PATH (a file, a folder or a glob), or --objective masked to learn from --items alone",
         )
+    from uicgpu.backends.probe import probe_device
+    from uicgpu.finetune.processes import several_processes
+
+    processes = several_processes(cpu=settings.device == "cpu" or not probe_device().available)
+    if processes.device is not None:
+        settings = settings.model_copy(update={"device": processes.device})
+    if not processes.main:
+        progress = SilentProgress()
     check_out(out, fresh=fresh)
+    processes.wait()  # none may look for an empty folder after another one wrote it
     backend = choose_backend(settings.device, settings.threads, settings.memory)
     events, texts = _read(settings, backend, progress)
     encoder = _encoder(settings.model, settings, backend, texts, progress)
@@ -86,7 +95,7 @@ def train_encoder(
 
         return plan_training(train, texts, recipe, encoder)
     checkpoints = out.with_name(f".{out.name}.checkpoints")
-    if fresh:
+    if fresh and processes.main:
         shutil.rmtree(checkpoints, ignore_errors=True)
     machine: dict[str, Any] = {
         "seed": settings.seed,
@@ -95,6 +104,7 @@ def train_encoder(
         "memory": settings.memory,
         "checkpoints": checkpoints,
         "progress": progress,
+        "processes": processes,
     }
     if train is None:
         from uicgpu.finetune.texts_only import adapt_to_texts
@@ -102,8 +112,10 @@ def train_encoder(
         tuned = adapt_to_texts(texts, encoder, recipe, **machine)
     else:
         tuned = fine_tune(prepare(train, texts, recipe, settings.seed), encoder, recipe, **machine)
-    write_encoder(out, tuned.model, tuned.weights, tuned.ranking, tuned.facts)
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    processes.wait()
+    if processes.main:
+        write_encoder(out, tuned.model, tuned.weights, tuned.ranking, tuned.facts)
+        shutil.rmtree(checkpoints, ignore_errors=True)
     return {**summary(tuned), "out": str(out.resolve())}
 
 

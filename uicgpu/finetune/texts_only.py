@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from uicgpu.finetune.train import ALGORITHM, REFERENCE, Arm, FineTuned, base_fac
 from uicgpu.randomness import generator
 from uicgpu.runs.progress import Progress, SilentProgress
 
+if TYPE_CHECKING:
+    from uicgpu.finetune.processes import Processes
+
 MASKED_ARM: Final = "masked + whitening"
 
 
@@ -37,6 +40,7 @@ def adapt_to_texts(
     memory: int = 4 * 2**30,
     checkpoints: Path | None = None,
     progress: Progress | None = None,
+    processes: Processes | None = None,
 ) -> FineTuned:
     """Train on the texts alone; ships unless general meaning is harmed, for there is no behaviour to judge by.
 
@@ -50,6 +54,7 @@ def adapt_to_texts(
         A loss that is not finite.
     """
     from uicgpu.finetune.arms import train_masked, trainable_encoder, weights_of
+    from uicgpu.finetune.processes import ALONE
 
     progress = progress or SilentProgress()
     texts = distinct(item_texts).texts
@@ -66,7 +71,7 @@ def adapt_to_texts(
     digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()
     described = [ALGORITHM, digest, model.identity, recipe.describe(), seed]
     identity = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
-    trainable = trainable_encoder(model, texts, recipe, device, threads, memory, seed)
+    trainable = trainable_encoder(model, texts, recipe, device, threads, memory, seed, processes or ALONE)
     readable = np.setdiff1d(rows, judged)
     record = train_masked(trainable, readable, recipe.masked_steps, seed, checkpoints, identity, progress, judged)
     vectors = trainable.vectors(rows)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,9 @@ from uicgpu.finetune.ranking_map import RankingMap, centring, whitened
 from uicgpu.finetune.recipe import Recipe
 from uicgpu.finetune.similarity import LARGEST_LOSS, general_similarity
 from uicgpu.runs.progress import Progress, SilentProgress
+
+if TYPE_CHECKING:
+    from uicgpu.finetune.processes import Processes
 
 REFERENCE: Final = "half-whitened"
 ALGORITHM: Final = 1
@@ -141,6 +144,7 @@ def fine_tune(
     memory: int = 4 * 2**30,
     checkpoints: Path | None = None,
     progress: Progress | None = None,
+    processes: Processes | None = None,
 ) -> FineTuned:
     """Train the arms of a recipe and choose among them.
 
@@ -158,6 +162,8 @@ def fine_tune(
         Folder for checkpoints: a killed training goes on from there.
     progress
         Shows estimate, loss and validation.
+    processes
+        Those that train together; None for one.
 
     Raises
     ------
@@ -205,8 +211,11 @@ def fine_tune(
     plain: dict[str | None, NDArray[np.float32]] = {None: frozen}
     if recipe.trains_encoder:
         from uicgpu.finetune.arms import load_weights, train_encoder_weights, trainable_encoder, weights_of
+        from uicgpu.finetune.processes import ALONE
 
-        trainable = trainable_encoder(model, data.texts.texts, recipe, device, threads, memory, seed)
+        trainable = trainable_encoder(
+            model, data.texts.texts, recipe, device, threads, memory, seed, processes or ALONE
+        )
         base_state = weights_of(trainable)
         readable = np.flatnonzero(~data.held)
         records |= train_encoder_weights(
