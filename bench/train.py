@@ -19,10 +19,11 @@ from uicgpu.bench.train_guards import group_figures, own_stability
 from uicgpu.bench.train_sets import ENCODERS, SETS, STEPS, Lines, load
 from uicgpu.encode.encoder import Encoder
 from uicgpu.finetune.behaviour import Texts, build_history, distinct, hold_out_texts
+from uicgpu.finetune.data import prepare
 from uicgpu.finetune.gate import ColdTask, cold_ndcg, cold_task, paired_gain
 from uicgpu.finetune.network import TrainableEncoder
 from uicgpu.finetune.recipe import recipe_of
-from uicgpu.finetune.train import FineTuned, fine_tune, prepare
+from uicgpu.finetune.train import FineTuned, fine_tune
 from uicgpu.runs.folder import write_json
 
 COLD_SHARE: Final = 0.2
@@ -83,6 +84,7 @@ def run_set(name: str, data: Path, recipe: str, steps: int, checkpoints: Path | 
         "cpu_seconds": None if resumed else seconds,
         "gate": tuned.facts["gate"],
         "similarity": tuned.facts["similarity"],
+        "structure": tuned.facts["structure"],
         "uniformity": tuned.facts["uniformity"],
         "alignment": tuned.facts["alignment"],
         "validation": {key: record["validation"] for key, record in tuned.facts["records"].items()},
@@ -121,7 +123,11 @@ def main() -> None:
     results = json.loads(given.out.read_text(encoding="utf-8")) if given.out.is_file() else {}
     for name in given.sets:
         steps = given.steps or STEPS[name]
-        results[name] = run_set(name, given.data, given.recipe, steps, given.checkpoints, not given.no_groups)
+        key = name if given.recipe == "full" else f"{name}_{given.recipe}"
+        former = results.get(key, {}).get("cpu_seconds")
+        results[key] = run_set(name, given.data, given.recipe, steps, given.checkpoints, not given.no_groups)
+        if results[key]["cpu_seconds"] is None:  # the training went on from a checkpoint: its time was taken then
+            results[key]["cpu_seconds"] = former
         write_json(given.out, results)
 
 

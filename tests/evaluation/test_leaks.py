@@ -21,9 +21,9 @@ from uicgpu.evaluation.ablation import group_users
 from uicgpu.evaluation.learning import learn
 from uicgpu.events.interactions import EventTable
 from uicgpu.events.split import TEST, TRAIN, VALIDATION, Split, split_events
+from uicgpu.finetune.data import prepare
 from uicgpu.finetune.recipe import Recipe
 from uicgpu.finetune.stage import _training_part
-from uicgpu.finetune.train import prepare
 from uicgpu.recommend import Catalogue, Recommender, held_back, ranker
 from uicgpu.recommend.features import TIME, Features, feature_groups
 from uicgpu.recommend.inputs import TrainingPart

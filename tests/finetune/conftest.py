@@ -124,9 +124,10 @@ def brief_head():
 @pytest.fixture(scope="session")
 def tuned(toy_folder: Path, world: tuple[EventTable, list[str]], brief_head):
     """One full training in the small world."""
-    from uicgpu.finetune.train import fine_tune, prepare
+    from uicgpu.finetune.data import prepare
+    from uicgpu.finetune.train import fine_tune
 
-    recipe = Recipe("full", SHORT)
+    recipe = Recipe("full", SHORT, structure=0)
     encoder = Encoder(toy_folder, device="cpu", guard=False, threads=1)
     data = prepare(world[0], world[1], recipe, 0)
     return SimpleNamespace(result=fine_tune(data, encoder, recipe, seed=0), data=data, recipe=recipe, encoder=encoder)

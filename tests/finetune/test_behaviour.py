@@ -15,8 +15,8 @@ from uicgpu.finetune.behaviour import (
     hold_out_texts,
     split_in_time,
 )
+from uicgpu.finetune.data import prepare
 from uicgpu.finetune.recipe import Recipe
-from uicgpu.finetune.train import prepare
 
 
 def test_texts_that_differ_in_case_and_space_are_one():

@@ -10,9 +10,10 @@ from tokenizers import Tokenizer, processors
 
 from uicgpu.cli.main import call
 from uicgpu.encode.encoder import Encoder
+from uicgpu.finetune.data import prepare
 from uicgpu.finetune.folder import read_ranking_map, write_encoder
 from uicgpu.finetune.recipe import recipe_of
-from uicgpu.finetune.train import fine_tune, prepare
+from uicgpu.finetune.train import fine_tune
 
 pytest.importorskip("peft", reason="adapters need peft: pip install 'uicgpu[train]'")
 

@@ -69,3 +69,20 @@ def test_an_arm_equal_to_the_reference_gains_nothing():
     base = np.linspace(0, 1, 50)
     gain = paired_gain(base, base, 0)
     assert (gain.gain, gain.low, gain.high) == (0, 0, 0)
+
+
+def test_the_query_is_the_latest_texts_and_the_whole_history_where_there_are_no_times(build):
+    from uicgpu.events.interactions import NO_TIME
+
+    n = 25
+
+    def queries(times):
+        events = build.events([0] * (n + 1), list(range(n + 1)), times, 1, n + 1)
+        everything = build_history(events, distinct([f"text {place:02}" for place in range(n + 1)]))
+        cold = np.arange(n + 1) == n
+        return cold_task(everything.take(~cold[everything.texts]), everything, cold, 0).queries.toarray()[0]
+
+    latest, whole = queries(list(range(n + 1))), queries([NO_TIME] * (n + 1))
+    assert np.flatnonzero(latest).tolist() == list(range(5, n))  # the last 20 of 25
+    assert np.flatnonzero(whole).tolist() == list(range(n))
+    assert latest.sum() == pytest.approx(1) and whole.sum() == pytest.approx(1)

@@ -11,12 +11,12 @@ from uicgpu.encode.folders import read_folder
 from uicgpu.errors import InputError, MissingExtraError, OutOfResourcesError, SettingsError
 from uicgpu.finetune import folder as folder_room
 from uicgpu.finetune.arms import train_masked
-from uicgpu.finetune.folder import check_out, merged_weights, read_ranking_map, write_encoder
+from uicgpu.finetune.folder import base_licence, check_out, merged_weights, read_ranking_map, write_encoder
 from uicgpu.finetune.lora import folded_state, low_rank, without_adapters
 from uicgpu.finetune.masked import MaskedReader, mask_tokens
 from uicgpu.finetune.network import TrainableEncoder
 from uicgpu.finetune.recipe import recipe_of
-from uicgpu.finetune.similarity import general_similarity
+from uicgpu.finetune.similarity import meaning_of
 from uicgpu.finetune.train import fine_tune
 from uicgpu.runs.progress import SilentProgress
 
@@ -27,7 +27,10 @@ def test_all_arms_are_judged_from_the_cheapest_to_the_dearest(tuned):
         "half-whitened",
         "head",
         "head + whitening",
+        "blend",
         "blend + whitening",
+        "blend + head",
+        "blend + head + whitening",
         "full",
         "full + whitening",
         "full + head",
@@ -229,8 +232,8 @@ def test_similarity_sees_damage():
             rows += [[1.0, 0.0], [cosine, np.sqrt(1 - cosine**2)]]
         return np.array(rows, np.float32)
 
-    assert general_similarity(right) == pytest.approx(1.0, abs=1e-3)
-    assert general_similarity(lambda texts: np.ones((len(texts), 2), np.float32)) == 0.0
+    assert meaning_of(right).similarity == pytest.approx(1.0, abs=1e-3)
+    assert meaning_of(lambda texts: np.ones((len(texts), 2), np.float32)).similarity == 0.0
 
 
 def test_the_command_writes_an_encoder(files, toy_folder, tmp_path, capsys):
@@ -251,3 +254,27 @@ def test_the_command_says_how_much_is_needed(tmp_path, toy_folder, capsys):
     given = ["train", "--events", str(tmp_path / "e.csv"), "--model", str(toy_folder), "--out", str(tmp_path / "o")]
     assert call([*given, "--split", "none"]) == 3
     assert "needed are 300 pairs" in capsys.readouterr().err
+
+
+def test_the_card_holds_fingerprint_settings_figures_and_licence(written, tuned, tmp_path):
+    card = (written / "README.md").read_text()
+    facts = tuned.result.facts
+    front = card.split("---")[1]
+    assert "license: unknown" in front and "library_name: sentence-transformers" in front
+    assert f"`{facts['data']['sha256']}`" in card and f"`{facts['base']['weights_sha256']}`" in card
+    for name, value in facts["settings"].items():
+        assert f"{name} = {value}" in card
+    for row in facts["gate"]["table"]:
+        assert f"| {row['arm']} | {row['ndcg']:.4f} |" in card
+        if "gain" in row:
+            assert f"[{row['low']:+.1f}, {row['high']:+.1f}]" in card
+    assert f"base {facts['similarity']['base']:.3f}" in card
+
+
+def test_the_licence_of_the_base_is_handed_on(build, tmp_path, written):
+    folder = build.folder(tmp_path / "base")
+    (folder / "README.md").write_text("---\nlicense: cc-by-4.0\n---\n# A model\n")
+    assert base_licence(read_folder(folder)) == "cc-by-4.0"
+    facts = json.loads((written / "training.json").read_text())
+    (written / "training.json").write_text(json.dumps({**facts, "base_licence": "mit"}))
+    assert base_licence(read_folder(written)) == "mit"

@@ -87,7 +87,7 @@ def test_kill_9_in_the_middle_gives_the_same_bytes(toy_folder, tmp_path, start, 
         from uicgpu.encode.folders import read_folder
         from uicgpu.finetune.network import TrainableEncoder
         from uicgpu.finetune.recipe import Recipe
-        from uicgpu.finetune.train import prepare
+        from uicgpu.finetune.data import prepare
         from test_trainer import begin_training
         data = prepare(*make_world(), Recipe("full", SHORT), 0)
         trainee = TrainableEncoder(read_folder(Path({str(toy_folder)!r})), data.texts.texts)

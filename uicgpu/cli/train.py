@@ -50,6 +50,12 @@ from uicgpu.settings import resolve_settings
     default=0.0,
     help="Share of each step's texts drawn near its other texts (FAISS). Default: 0.",
 )
+@click.option(
+    "--least-structure",
+    type=click.FloatRange(0, 1),
+    help="Trained weights ship only where cosines of general sentences still correlate this much with before. "
+    "Default: 0.8. 0 judges by ranking alone and may cost cluster quality.",
+)
 @shared_options
 @click.option("--resume/--fresh", "resume", default=True, help="Go on after an interruption (default), or start anew.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and a rough time; write nothing.")
@@ -67,6 +73,7 @@ def command(
     latest: int | None,
     masked_steps: int | None,
     hard_negatives: float,
+    least_structure: float | None,
     settings_file: Path | None,
     resume: bool,
     dry_run: bool,
@@ -104,6 +111,7 @@ def command(
             window=window,
             window_days=window_days,
             latest=latest,
+            **({} if least_structure is None else {"structure": least_structure}),
             masked_steps=masked_steps,
             hard_negatives=hard_negatives,
         )

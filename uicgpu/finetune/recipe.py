@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from uicgpu.errors import SettingsError
 from uicgpu.finetune.pairs import HISTORY, WINDOW
 from uicgpu.finetune.schedule import Schedule
+from uicgpu.finetune.similarity import LEAST_STRUCTURE
 
 Objective = Literal["block", "pairs", "history", "masked"]
 OBJECTIVES: Final[tuple[Objective, ...]] = ("block", "pairs", "history", "masked")
@@ -52,6 +53,8 @@ class Recipe:
         Of ``pairs`` (places before and after, days) and ``history`` (days); None sets no limit in days.
     latest
         Texts that make the query of ``history``.
+    structure
+        Least correlation of general sentences' cosines with the base's; trained weights below it do not ship.
     """
 
     name: RecipeName = "full"
@@ -64,6 +67,7 @@ class Recipe:
     window: int = WINDOW
     window_days: float | None = None
     latest: int = HISTORY
+    structure: float = LEAST_STRUCTURE
 
     def __post_init__(self) -> None:
         if self.name not in RECIPES:
@@ -116,6 +120,7 @@ def recipe_of(
     window: int | None = None,
     window_days: float | None = None,
     latest: int | None = None,
+    structure: float = LEAST_STRUCTURE,
 ) -> Recipe:
     """Turn names and what the user gave into a recipe; recipe ``auto`` is ``full``, for decoder models ``lora``."""
     if name == "auto":
@@ -139,4 +144,5 @@ def recipe_of(
         window=WINDOW if window is None else window,
         window_days=window_days,
         latest=HISTORY if latest is None else latest,
+        structure=structure,
     )

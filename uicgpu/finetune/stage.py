@@ -19,9 +19,10 @@ from uicgpu.encode.models import find_model
 from uicgpu.errors import InputError, RunFolderError, SettingsError
 from uicgpu.events.interactions import EventTable, load_events
 from uicgpu.events.split import split_events
+from uicgpu.finetune.data import prepare
 from uicgpu.finetune.folder import check_out, read_ranking_map, write_encoder
 from uicgpu.finetune.recipe import Recipe
-from uicgpu.finetune.train import FineTuned, fine_tune, prepare
+from uicgpu.finetune.train import FineTuned, fine_tune
 from uicgpu.runs.folder import write_json
 from uicgpu.runs.progress import Progress, SilentProgress
 from uicgpu.runs.stages import StageContext

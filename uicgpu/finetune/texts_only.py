@@ -18,7 +18,7 @@ from uicgpu.finetune.gate import Verdict
 from uicgpu.finetune.objective import spread_uniformity
 from uicgpu.finetune.ranking_map import whitened
 from uicgpu.finetune.recipe import Recipe
-from uicgpu.finetune.similarity import LARGEST_LOSS, general_similarity
+from uicgpu.finetune.similarity import LARGEST_LOSS, meaning_of
 from uicgpu.finetune.train import ALGORITHM, REFERENCE, Arm, FineTuned, base_facts
 from uicgpu.randomness import generator
 from uicgpu.runs.progress import Progress, SilentProgress
@@ -75,18 +75,19 @@ def adapt_to_texts(
     readable = np.setdiff1d(rows, judged)
     record = train_masked(trainable, readable, recipe.masked_steps, seed, checkpoints, identity, progress, judged)
     vectors = trainable.vectors(rows)
-    meaning = {
-        "base": general_similarity(encoder.encode, english_only=english),
-        "masked": general_similarity(trainable.encode, english_only=english),
-    }
+    before = meaning_of(encoder.encode, english_only=english)
+    after = meaning_of(trainable.encode, english_only=english)
+    meaning = {"base": before.similarity, "masked": after.similarity}
+    structure = {"base": 1.0, "masked": after.structure_of(before)}
     arms = {
         REFERENCE: Arm(None, whitened(frozen, rows)),
         MASKED_ARM: Arm("masked", whitened(vectors, rows)),
     }
-    harmed = meaning["masked"] < meaning["base"] - LARGEST_LOSS
+    dull, strange = meaning["masked"] < meaning["base"] - LARGEST_LOSS, structure["masked"] < recipe.structure
+    harmed = dull or strange
     chosen = REFERENCE if harmed else MASKED_ARM
-    before, after = record["held_out_loss"]
-    seen = f"the loss of hidden tokens on held-out texts went from {before:.2f} to {after:.2f}"
+    first, last = record["held_out_loss"]
+    seen = f"the loss of hidden tokens on held-out texts went from {first:.2f} to {last:.2f}"
     verdict = Verdict(
         chosen,
         f"the adapted weights lose general meaning, so {chosen} ships; {seen}"
@@ -106,9 +107,11 @@ def adapt_to_texts(
             "reason": verdict.reason,
             "table": [],
             "users": 0,
-            "refused_for_meaning": ["masked"] if harmed else [],
+            "refused_for_meaning": ["masked"] if dull else [],
+            "refused_for_structure": ["masked"] if strange else [],
         },
         "similarity": {**meaning, "shipped": meaning[arms[chosen].weights or "base"]},
+        "structure": {**structure, "shipped": structure[arms[chosen].weights or "base"]},
         "uniformity": {
             "base": spread_uniformity(frozen),
             "shipped": spread_uniformity(shipped),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,21 +14,13 @@ from numpy.typing import NDArray
 
 from uicgpu.encode.encoder import Encoder
 from uicgpu.encode.folders import Model
-from uicgpu.events.interactions import EventTable
-from uicgpu.finetune.behaviour import (
-    History,
-    Texts,
-    build_history,
-    check_enough,
-    distinct,
-    hold_out_texts,
-    split_in_time,
-)
+from uicgpu.finetune.behaviour import History
+from uicgpu.finetune.data import Data
 from uicgpu.finetune.folder import base_licence
 from uicgpu.finetune.gate import Verdict, cold_ndcg, cold_task, decide
 from uicgpu.finetune.ranking_map import RankingMap, centring, whitened
 from uicgpu.finetune.recipe import Recipe
-from uicgpu.finetune.similarity import LARGEST_LOSS, general_similarity
+from uicgpu.finetune.similarity import LARGEST_LOSS, meaning_of
 from uicgpu.runs.progress import Progress, SilentProgress
 
 if TYPE_CHECKING:
@@ -38,40 +29,6 @@ if TYPE_CHECKING:
 REFERENCE: Final = "half-whitened"
 ALGORITHM: Final = 1
 """Raised when the same data and settings would give other weights: old checkpoints are then not used."""
-
-
-@dataclass(frozen=True)
-class Data:
-    """Behaviour, split so that nothing held out can be learned from.
-
-    Attributes
-    ----------
-    texts
-        Distinct texts of the catalogue.
-    history
-        All training behaviour, held-out texts included.
-    held
-        bool [texts]: cold for training, judged by the gate.
-    past, later
-        Behaviour without held-out texts: the first four fifths of each user train, the rest stops the training.
-    rows
-        int64, texts with behaviour in ``past`` or ``later``: whitening and centring are fitted on these.
-    """
-
-    texts: Texts
-    history: History
-    held: NDArray[np.bool_]
-    past: History
-    later: History
-    rows: NDArray[np.int64]
-
-    @property
-    def sha256(self) -> str:
-        """Fingerprint of texts and behaviour, hexadecimal."""
-        digest = hashlib.sha256("\n".join(self.texts.texts).encode())
-        for part in (self.history.offsets, self.history.texts, self.history.times, self.held):
-            digest.update(np.ascontiguousarray(part).tobytes())
-        return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -116,23 +73,6 @@ class FineTuned:
     vectors: dict[str | None, NDArray[np.float32]]
 
 
-def prepare(events: EventTable, item_texts: Sequence[object], recipe: Recipe, seed: int) -> Data:
-    """Turn training events and item texts into what a training needs.
-
-    Raises
-    ------
-    InputError
-        When there is too little behaviour.
-    """
-    texts = distinct(item_texts)
-    history = build_history(events, texts)
-    check_enough(history)
-    held = hold_out_texts(history, recipe.held_out, seed, "held-out")
-    seen = history.take(~held[history.texts])
-    past, later = split_in_time(seen)
-    return Data(texts, history, held, past, later, np.flatnonzero(seen.popularity > 0))
-
-
 def fine_tune(
     data: Data,
     encoder: Encoder,
@@ -151,7 +91,7 @@ def fine_tune(
     Parameters
     ----------
     data
-        From :func:`prepare`.
+        From :func:`uicgpu.finetune.data.prepare`.
     encoder
         The base encoder, with its cache.
     recipe
@@ -206,7 +146,8 @@ def fine_tune(
     add("frozen", frozen, None, RankingMap((centring(frozen[data.rows]),)))
     add_whitened("", frozen, None)
     english = model.english_only
-    meaning = {"base": general_similarity(encoder.encode, english_only=english)}
+    before = meaning_of(encoder.encode, english_only=english)
+    guards = {"base": before}
     states: dict[str, dict[str, NDArray[Any]]] = {}
     plain: dict[str | None, NDArray[np.float32]] = {None: frozen}
     if recipe.trains_encoder:
@@ -228,13 +169,14 @@ def fine_tune(
             states[name] = state
             with progress.task(f"encode with {name}", total=len(data.texts), unit="texts") as advance:
                 plain[name] = trainable.vectors(np.arange(len(data.texts)), advance)
-            meaning[name] = general_similarity(trainable.encode, english_only=english)
-            if name == recipe.name:
-                add(name, plain[name], name, RankingMap((centring(plain[name][data.rows]),)))
-                add_whitened(name, plain[name], name)
-            else:
-                add(f"{name} + whitening", plain[name], name, whitened(plain[name], data.rows))
-    harmed = {name for name, value in meaning.items() if value < meaning["base"] - LARGEST_LOSS}
+            guards[name] = meaning_of(trainable.encode, english_only=english)
+            add(name, plain[name], name, RankingMap((centring(plain[name][data.rows]),)))
+            add_whitened(name, plain[name], name)
+    meaning = {name: guard.similarity for name, guard in guards.items()}
+    structure = {name: 1.0 if name == "base" else guard.structure_of(before) for name, guard in guards.items()}
+    dull = {name for name, value in meaning.items() if value < meaning["base"] - LARGEST_LOSS}
+    strange = {name for name, value in structure.items() if value < recipe.structure}
+    harmed = dull | strange
     eligible = {name: value for name, value in scores.items() if arms[name].weights not in harmed}
     verdict = decide(eligible, REFERENCE, seed)
     chosen = arms[verdict.chosen]
@@ -253,9 +195,11 @@ def fine_tune(
             "reason": verdict.reason,
             "table": verdict.table,
             "users": int(task.users.size),
-            "refused_for_meaning": sorted(harmed),
+            "refused_for_meaning": sorted(dull),
+            "refused_for_structure": sorted(strange),
         },
-        "similarity": {**meaning, "shipped": meaning.get(chosen.weights or "base", meaning["base"])},
+        "similarity": {**meaning, "shipped": meaning[chosen.weights or "base"]},
+        "structure": {**structure, "shipped": structure[chosen.weights or "base"]},
         "uniformity": {
             "base": spread_uniformity(frozen[data.rows]),
             "shipped": spread_uniformity(plain[chosen.weights][data.rows]),
@@ -268,6 +212,11 @@ def fine_tune(
         "settings": {**recipe.describe(), "seed": seed},
         "records": records,
     }
+    for name in sorted(strange):
+        progress.say(
+            f"the weights of {name} were not considered: general texts lie too differently from before "
+            f"(correlation {structure[name]:.2f}, least {recipe.structure:.2f})"
+        )
     progress.say(verdict.reason)
     progress.say(f"training took {time.process_time() - started:.0f} CPU seconds")
     return FineTuned(

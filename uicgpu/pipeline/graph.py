@@ -93,6 +93,7 @@ STAGES: tuple[Stage, ...] = (
         needs=(StageName.CLEAN, StageName.ITEMS),
         settings=("train", "recipe", "objective", "model", "max_tokens", "split", "seed"),
         fingerprint=encoder_fingerprint,
+        version=2,
     ),
     Stage(
         StageName.ENCODE,
