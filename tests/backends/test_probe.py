@@ -1,5 +1,6 @@
 """Whether a device answers: each way in which it may not."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from uicgpu.backends import choose_backend, probe
+from uicgpu.cli.main import call
 from uicgpu.errors import MissingDeviceError, MissingExtraError
 from uicgpu.vocabulary import ExitCode
 
@@ -105,6 +107,15 @@ def test_a_device_that_answers(gpu):
     assert backend.name == "cuda" and backend.memory == 2**33
     assert backend.device == "cpu", "this PyTorch is a CPU build"
     assert backend.engines == {"memory": "rmm"}
+
+
+def test_doctor_runs_the_self_test_and_says_what_was_never_done(gpu, monkeypatch, capsys):
+    monkeypatch.setattr(probe, "probe_in_child", probe.probe_libraries)
+    assert call(["doctor", "--device", "cuda", "--self-test", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["backend"] == "cuda (cpu)" and told["self-test"].endswith(" passed, 0 failed")
+    assert told["GPU in cuml"] == "ok" and "CPU build" in told["GPU in torch"]
+    assert "not executed on a GPU" in told["note"]
 
 
 def test_the_record_is_kept_and_knows_the_number(gpu):

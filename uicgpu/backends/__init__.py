@@ -8,9 +8,13 @@ RAPIDS libraries; it was not executed on a GPU.
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from uicgpu.backends.interface import Assignment, Backend
 from uicgpu.errors import MissingDeviceError, SettingsError
+
+if TYPE_CHECKING:
+    from uicgpu.backends.probe import Probe
 
 __all__ = ["Assignment", "Backend", "choose_backend"]
 
@@ -18,7 +22,9 @@ DEFAULT_MEMORY = 4 * 2**30
 """Budget of one operation's working set, bytes, when the caller names none."""
 
 
-def choose_backend(device: str = "auto", threads: int | None = None, memory: int | None = None) -> Backend:
+def choose_backend(
+    device: str = "auto", threads: int | None = None, memory: int | None = None, probe: Probe | None = None
+) -> Backend:
     """Return the backend for ``device``.
 
     Parameters
@@ -30,6 +36,8 @@ def choose_backend(device: str = "auto", threads: int | None = None, memory: int
         Host threads; default: those this process may use.
     memory
         Budget in bytes for one operation's working set; default 4 GiB.
+    probe
+        What is known of the device already; default: it is probed in this process.
 
     Raises
     ------
@@ -49,7 +57,7 @@ def choose_backend(device: str = "auto", threads: int | None = None, memory: int
         return _cpu("The CPU was asked for.", threads, memory)
     from uicgpu.backends.probe import INSTALL_GPU, probe_device
 
-    probe = probe_device(int(number or 0))
+    probe = probe or probe_device(int(number or 0))
     if probe.available:
         from uicgpu.backends.cuda import CudaBackend
 

@@ -22,27 +22,35 @@ from uicgpu.vocabulary import ExitCode
 def command(self_test: bool, as_json: bool, quiet: bool, verbose: int, **flags: Any) -> int:
     """Print versions, devices, threads and the backend; with --self-test run the parity checks on this machine.
 
+    The GPU is asked in a process of its own, which survives a library that aborts on a broken driver.
+
     \b
     Examples:
       uicgpu doctor
       uicgpu doctor --self-test --device cuda
     """
     from uicgpu.backends import choose_backend
+    from uicgpu.backends.probe import probe_in_child
     from uicgpu.pipeline.execute import versions
 
     settings = resolve_settings(flags).settings
-    backend = choose_backend(settings.device, settings.threads, settings.memory)
+    number = int(settings.device.partition(":")[2] or 0)
+    probe = None if settings.device == "cpu" else probe_in_child(number)
+    backend = choose_backend(settings.device, settings.threads, settings.memory, probe)
     told: dict[str, Any] = {
         "uicgpu": __version__,
         "platform": platform.platform(),
         "processors": len(os.sched_getaffinity(0)),
         "backend": f"{backend.name} ({backend.device})",
         "because": backend.reason,
+        **{f"GPU in {name}": answer for name, answer in (probe.libraries if probe else {}).items()},
         "threads": backend.threads,
         "memory budget": backend.memory,
         "cache folder": str(_cache_folder()),
         **versions(),
     }
+    if backend.name == "cuda":
+        told["note"] = "the GPU code was tested on stand-ins and compiled, but not executed on a GPU by its authors"
     failed = 0
     if self_test:
         from uicgpu.backends.self_test import run_self_test
