@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from uicgpu.bench.measure import write_result
 from uicgpu.pipeline.finished import rebuild_report
-from uicgpu.pipeline.privacy import WHOLE, check_privacy
+from uicgpu.pipeline.privacy import WHOLE, check_privacy, private_utility
 from uicgpu.runs.artefacts import open_run
 from uicgpu.version import __version__
 
@@ -35,7 +35,9 @@ def bench_privacy(runs: Mapping[str, Path]) -> dict[str, Any]:
             copy = Path(temporary) / "run"
             shutil.copytree(path, copy)
             rebuild_report(copy)
-            told[name] = {"users": open_run(copy).users.height, **check_privacy(copy)}
+            run = open_run(copy)
+            sizes = {"users": run.users.height, "clusters": run.clusters.height}
+            told[name] = {**sizes, **check_privacy(copy), "utility": private_utility(copy)}
     return {"runs": told, "uicgpu_version": __version__}
 
 
@@ -66,6 +68,17 @@ def search_table(result: Mapping[str, Any]) -> str:
             for key in ("canaries_planted", "canaries_found", "ids_found", "personal_data_found", "smallest_group")
         )
         lines.append(f"| {name} | {counts} | {'passed' if told['passed'] else 'failed'} |")
+    return "\n".join(lines)
+
+
+def utility_table(result: Mapping[str, Any]) -> str:
+    """Return one row per run: agreement with the run's clusters, error of the counts, per privacy budget."""
+    budgets = [str(row["epsilon"]) for row in next(iter(result["runs"].values()))["utility"]]
+    lines = ["| data | clusters | " + " | ".join(f"epsilon {budget}" for budget in budgets) + " |"]
+    lines.append("| --- " * (2 + len(budgets)) + "|")
+    for name, told in result["runs"].items():
+        cells = [f"{row['ari']:.2f} (counts {row['count_error']:.0%})" for row in told["utility"]]
+        lines.append(f"| {name} | {told['clusters']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

@@ -43,6 +43,12 @@ def test_a_profile_that_tells_a_user_fails(finished, tmp_path):
     assert told["ids_found"] == 1 and not told["passed"]
 
 
+def test_a_user_in_the_markdown_fails(finished, monkeypatch):
+    monkeypatch.setattr("uicgpu.pipeline.privacy.build_markdown", lambda folder: "| u000017 |")
+    told = check_privacy(finished())
+    assert told["ids_found"] == 1 and not told["passed"]
+
+
 def test_personal_data_in_a_profile_fails(finished, tmp_path):
     def change(profiles):
         profiles[0]["name"] = "jane@example.org"
@@ -118,6 +124,7 @@ def test_utility_is_told_for_four_budgets(finished):
     table = private_utility(finished(users=300, clusters=3))
     assert [row["epsilon"] for row in table] == [0.5, 1.0, 3.0, "inf"]
     assert table[3]["spread"] < table[0]["spread"]
+    assert table[3]["count_error"] < 0.05 < table[0]["count_error"]
 
 
 FORMULAS = [

@@ -122,12 +122,14 @@ def private_utility(path: str | Path, delta: float = 1e-6) -> list[dict[str, Any
     for epsilon in EPSILONS:
         made = private_centres(vectors, exact.shape[0], epsilon, delta, seed=int(run.manifest["seed"]))
         near = nearest_centre(vectors, made.centroids)
+        counted = np.bincount(near, minlength=made.counts.size)
         table.append(
             {
                 "epsilon": epsilon if math.isfinite(epsilon) else "inf",
                 "delta": delta,
                 "ari": float(adjusted_rand_score(labels, near)),
                 "spread": _spread(vectors, made.centroids) / best if best else None,
+                "count_error": float(np.abs(made.counts - counted).mean() / counted.mean()),
             }
         )
     return table
@@ -208,7 +210,7 @@ def _scan(run: Run) -> dict[str, int]:
         files = published_texts(exported)
     personal = sum(scrub(text) != text for text in texts)
     raw = bool(run.manifest["settings"]["raw_ids"])
-    files += [run.report.read_text(encoding="utf-8"), *texts]
+    files += [run.report.read_text(encoding="utf-8"), build_markdown(run.path), *texts]
     words = {word for text in files for word in re.findall(r"[\w@.+-]+", text)}
     ids = run.users[Column.USER]
     telling = ids.filter((ids.str.len_chars() >= SHORTEST_ID) & ~ids.str.contains(r"^\d+$"))
