@@ -26,6 +26,9 @@ COLOURED = """(() => {
 })()"""
 """Number of different opaque colours on the map."""
 
+MAP_AFTER_PAGE = """performance.getEntriesByName("map drawn")[0].startTime
+  >= performance.getEntriesByType("navigation")[0].loadEventEnd"""
+
 
 def _quiet(tab, url):
     assert tab.errors == []
@@ -40,6 +43,7 @@ def test_the_map_is_drawn_and_answers(browser, report):
         async with browser.open_page(url) as tab:
             await tab.until(DRAWN)
             await tab.evaluate(SETTLED)
+            assert await tab.evaluate(MAP_AFTER_PAGE), "the page must not wait for the map"
             assert await tab.evaluate("document.title") == "User interest report"
             assert await tab.evaluate(COLOURED) > 8
 
