@@ -27,6 +27,7 @@ PLAIN: Final = (
     "evaluation.gain_over_best_single_percent",
     "evaluation.smallest_detectable_difference",
     "rare_items.users",
+    "new_items.users",
     "seeds.recommender.ndcg@10.sd",
     "data.events",
     "data.users",
@@ -40,6 +41,7 @@ def figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
     names = [name for name in metrics if name.startswith("ranking.") and name.endswith(f".{METRIC}")]
     ranking = {name.split(".")[1]: _triple(metrics, name) for name in names if metrics[name] is not None}
     rare = {name: _triple(metrics, f"rare_items.{name}.{METRIC}") for name in ("ease", "ease_text", "ease_text-ease")}
+    new = {name: _triple(metrics, f"new_items.{name}.{METRIC}") for name in ("text", "new_item")}
     return {
         "ranking": ranking,
         "difference": {name: _triple(metrics, f"difference.{name}.{METRIC}") for name in DIFFERENCES},
@@ -47,6 +49,7 @@ def figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
             name: _triple(metrics, f"ablation.{name}.{METRIC}") for name in ("real-none", "random-none", "real-random")
         },
         "rare": rare,
+        "new": new,
         **{name: metrics.get(name) for name in PLAIN},
     }
 
@@ -75,9 +78,10 @@ def stage_table(result: Mapping[str, Any]) -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     for name, found in result.items():
+        spread = found["seeds.recommender.ndcg@10.sd"]
         lines.append(
             f"| {name} | {_interval(found['difference']['blend-best_single'])} | "
-            f"{_interval(found['difference']['recommender-blend'])} | {found['seeds.recommender.ndcg@10.sd']:.4f} | "
+            f"{_interval(found['difference']['recommender-blend'])} | {_number(spread)} | "
             f"{found['evaluation.smallest_detectable_difference']:.4f} |"
         )
     return "\n".join(lines)
@@ -89,7 +93,7 @@ def rare_table(result: Mapping[str, Any]) -> str:
     for name, found in result.items():
         rare = found["rare"]
         lines.append(
-            f"| {name} | {found['rare_items.users']:,} | {rare['ease'][0]:.4f} | {rare['ease_text'][0]:.4f} | "
+            f"| {name} | {found['rare_items.users']:,} | {_mean(rare['ease'])} | {_mean(rare['ease_text'])} | "
             f"{_interval(rare['ease_text-ease'])} |"
         )
     return "\n".join(lines)
@@ -117,7 +121,17 @@ def _triple(metrics: Mapping[str, Any], name: str) -> list[float] | None:
     return [round(float(value), 5) for value in values if value is not None] if None not in values else None
 
 
-def _interval(triple: list[float]) -> str:
+def _mean(triple: list[float] | None) -> str:
+    return _number(triple[0] if triple else None)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _interval(triple: list[float] | None) -> str:
+    if triple is None:
+        return "–"
     value, low, high = (f"{number:+.4f}" for number in triple)
     return f"{value} [{low}, {high}]"
 
