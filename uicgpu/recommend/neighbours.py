@@ -8,17 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uicgpu.randomness import generator
+from uicgpu.recommend.cells import Cells
 from uicgpu.recommend.inputs import TrainingPart, UserBlock
 from uicgpu.recommend.rows import add_sparse_rows
 
 MOST_REFERENCES = 200_000
 """At most so many users are searched: a seeded sample of the users with an interest vector."""
+MOST_EXACT = 50_000
+"""Up to so many users every one is compared; beyond, those in the cells around the user's own interests."""
 
 
 class UserNeighbours:
     """The nearest users by cosine of interest vectors vote for their items with weight ``max(cos, 0) ** power``.
 
-    The search is exact (FAISS); the user is never its own neighbour.
+    The search is exact (FAISS) for up to 50,000 users and looks into the closest cells beyond
+    (:class:`uicgpu.recommend.cells.Cells`); the user is never its own neighbour.
 
     Parameters
     ----------
@@ -51,6 +55,7 @@ class UserNeighbours:
         self.references = references
         self.vectors = np.ascontiguousarray(part.user_vectors[references])
         self.part = part
+        self._cells = Cells(self.vectors, self.seed, part.backend) if references.size > MOST_EXACT else None
         return self
 
     def nearest(self, block: UserBlock) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
@@ -59,7 +64,10 @@ class UserNeighbours:
             return np.empty((len(block), 0), np.int32), np.empty((len(block), 0), np.float32)
         wanted = min(self.neighbours + 1, self.references.size)
         queries = np.ascontiguousarray(block.part.user_vectors[block.users])
-        cosines, rows = self.part.backend.top_k(queries, self.vectors, wanted)
+        if self._cells:
+            cosines, rows = self._cells.search(queries, wanted)
+        else:
+            cosines, rows = self.part.backend.top_k(queries, self.vectors, wanted)
         users = np.where(rows >= 0, self.references[np.maximum(rows, 0)], -1).astype(np.int32)
         if block.part is self.part:
             users[users == block.users[:, None]] = -1
