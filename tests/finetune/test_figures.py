@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from uicgpu.bench.train_tables import BEGIN, END, figures
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -15,29 +17,15 @@ def results():
     return json.loads((ROOT / "bench" / "results" / "train.json").read_text(encoding="utf-8"))
 
 
-def quoted(gain) -> str:
-    return f"{gain['gain']:+.1f} [{gain['low']:+.1f}, {gain['high']:+.1f}]"
-
-
-@pytest.mark.parametrize("name", ["films", "retail", "anime", "films_lora"])
-def test_the_guide_quotes_the_result_file(results, name):
+def test_the_guide_quotes_the_result_file(results):
     guide = (ROOT / "docs" / "fine-tuning.md").read_text(encoding="utf-8")
-    for arm, figures in results[name]["arms"].items():
-        frozen = "" if arm == "frozen" else quoted(figures["on_frozen"])
-        half = "" if arm == "half-whitened" else quoted(figures["on_half_whitened"])
-        assert f"| {arm} | {figures['ndcg']:.4f} | {frozen} | {half} |" in guide
-    for figures in results[name]["thirds"].values():
-        assert f"{quoted(figures['on_frozen'])} | {quoted(figures['on_half_whitened'])} |" in guide
+    assert BEGIN + figures(results) + END in guide
 
 
-def test_the_guide_quotes_the_guards(results):
-    guide = (ROOT / "docs" / "fine-tuning.md").read_text(encoding="utf-8")
-    for name in ("films", "retail", "anime", "films_lora"):
-        trained = "lora" if name == "films_lora" else "full"
-        groups, own = results[name]["groups"], results[name]["own_clusters"]
-        assert f"{groups['frozen']['nmi']:.3f} ({groups['frozen']['sd']:.3f}) → {groups[trained]['nmi']:.3f}" in guide
-        for figures in (groups["frozen"]["stability"], groups[trained]["stability"], own["frozen"], own[trained]):
-            assert f"{figures['mean']:.3f} [{figures['low']:.3f}, {figures['high']:.3f}]" in guide
+def weights_of(result) -> str:
+    """The weights of the arm that ships, as the guards name them."""
+    first = result["gate"]["chosen"].split(" + ")[0]
+    return first if first in result["groups"] else "frozen"
 
 
 def test_no_promise_is_broken(results):
@@ -48,6 +36,10 @@ def test_no_promise_is_broken(results):
         assert arms["head"]["on_frozen"]["gain"] >= 10
         assert chosen["on_frozen"]["gain"] >= 25
         assert chosen["on_half_whitened"]["low"] > 0
-        assert results[name]["groups"]["full"]["nmi"] >= results[name]["groups"]["frozen"]["nmi"] - 0.02
-        assert results[name]["similarity"]["shipped"] >= results[name]["similarity"]["base"] - 0.05
+    for result in results.values():
+        if "gate" in result:
+            assert result["similarity"]["shipped"] >= result["similarity"]["base"] - 0.05
+        if "structure" in result:  # judged with the guard that is to hold this
+            groups = result["groups"]
+            assert groups[weights_of(result)]["nmi"] >= groups["frozen"]["nmi"] - 0.02
     assert results["throughput"]["ratio"] >= 1.3

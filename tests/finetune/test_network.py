@@ -100,3 +100,37 @@ def test_where_not_even_a_pack_fits_layers_run_again_and_no_bit_changes(folder, 
     assert runs[1] == 2 * runs[0]
     assert results[0][0] == results[1][0]
     assert all(value is None or torch.equal(value, results[1][1][name]) for name, value in results[0][1].items())
+
+
+@pytest.mark.parametrize(
+    ("device", "knows", "expected"),
+    [("cuda:0", True, ("cuda", torch.bfloat16)), ("cuda:0", False, None), ("cpu", True, None)],
+)
+def test_the_device_chooses_the_precision(toy_folder, monkeypatch, device, knows, expected):
+    """Doubles stand for the GPU: what is asked for is seen, nothing runs on a device."""
+    asked = []
+    load = network_room.load_network
+    monkeypatch.setattr(
+        network_room, "load_network", lambda model, _, dtype: asked.append(dtype) or load(model, "cpu", dtype)
+    )
+    monkeypatch.setattr(network_room, "knows_bf16", lambda: knows)
+    monkeypatch.setattr(torch, "autocast", lambda *given: given)
+    encoder = TrainableEncoder(read_folder(toy_folder), TEXTS, device=device, threads=4)
+    assert asked == ["float32"]  # weights stay in it everywhere
+    found = encoder._autocast()
+    assert (found if isinstance(found, tuple) else None) == expected
+    assert encoder.threads == (4 if device == "cpu" else 1)
+
+
+def test_half_precision_forward_keeps_whole_gradients(toy_folder, monkeypatch):
+    """The forward in bf16, as on a GPU that has it, executed by the CPU's own autocast."""
+    rows = np.arange(len(TEXTS))
+    whole, half = (TrainableEncoder(read_folder(toy_folder), TEXTS) for _ in range(2))
+    monkeypatch.setattr(half, "_autocast", lambda: torch.autocast("cpu", torch.bfloat16))
+    loss, expected = gradients(whole, rows)
+    near, found = gradients(half, rows)
+    assert near == pytest.approx(loss, rel=0.02) and near != loss
+    for name, value in found.items():
+        if value is not None and expected[name].norm() > 1e-3:
+            assert value.dtype == torch.float32
+            assert torch.nn.functional.cosine_similarity(value.flatten(), expected[name].flatten(), dim=0) > 0.97, name
