@@ -13,6 +13,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from uicgpu.backends.interface import Backend
 from uicgpu.backends.workers import one_blas_thread
+from uicgpu.cluster.directions import unit_means, unit_rows
 from uicgpu.cluster.distances import chunks, distance_matrix, mean_variance, squared_distances
 from uicgpu.cluster.lloyd import Lloyd, lloyd
 from uicgpu.cluster.oversampling import oversampled
@@ -23,6 +24,8 @@ from uicgpu.randomness import generator
 
 FLOATS: Final = (np.float32, np.float64)
 SEEDINGS: Final = {"k-means++": plus_plus, "k-means||": oversampled}
+METRICS: Final = ("euclidean", "cosine")
+AS_GIVEN: Final = Frame(None, 0)
 
 
 class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]
@@ -43,6 +46,9 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
     tol : float
         Stop when the squared shifts of all centroids sum to no more than ``tol`` times the mean variance of the
         columns. At 0 the iteration ends when no label changes.
+    metric : {"euclidean", "cosine"}
+        ``cosine`` is spherical KMeans: every row counts as the unit vector of its direction (a copy is made), every
+        centre is the direction of the mean of its members. A row of zeros has no direction and is refused.
     random_state : int, numpy.random.RandomState, numpy.random.Generator or None
         Seed; the default 0 makes a fit repeatable, None draws fresh entropy. The global generator is never used.
     device : str
@@ -53,11 +59,13 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
     Attributes
     ----------
     cluster_centers_ : ndarray [n_clusters, n_features]
-        float32 for float32 input; for other input the float64 means of the clusters' members.
+        float32 for float32 input; for other input the float64 means of the clusters' members. Unit vectors with
+        ``metric="cosine"``.
     labels_ : int32 ndarray [n_samples]
         Cluster of each sample; equal distances go to the lowest id. Always equal to ``predict`` of the training data.
     inertia_ : float
-        Weighted sum of squared distances to the own centre, summed in float64 from exact differences.
+        Weighted sum of squared distances to the own centre, summed in float64 from exact differences. With
+        ``metric="cosine"`` the distances are those of the unit vectors: twice the sum of ``1 - cosine``.
     n_iter_ : int
         Iterations of the best start.
     n_features_in_, feature_names_in_
@@ -86,6 +94,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         n_init: int | str = "auto",
         max_iter: int = 300,
         tol: float = 1e-4,
+        metric: str = "euclidean",
         random_state: int | np.random.RandomState | np.random.Generator | None = 0,
         device: str = "auto",
         threads: int | None = None,
@@ -95,6 +104,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         self.n_init = n_init
         self.max_iter = max_iter
         self.tol = tol
+        self.metric = metric
         self.random_state = random_state
         self.device = device
         self.threads = threads
@@ -105,7 +115,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         Raises
         ------
         ValueError
-            For NaN or infinity in ``X``, fewer samples than clusters, or an impossible parameter; the message names it.
+            For NaN or infinity in ``X``, fewer samples than clusters, a row of zeros with ``metric="cosine"``, or an
+            impossible parameter; the message names it.
         """
         self._check_parameters()
         X = validate_data(self, X, dtype=FLOATS, order="C", accept_large_sparse=False)
@@ -116,7 +127,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
             weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
             if not weights.any():
                 raise ValueError("sample_weight is zero for every sample")
-        frame = Frame.of(X)
+        X = self._directed(X)
+        frame = AS_GIVEN if self.metric == "cosine" else Frame.of(X)
         points = frame.inward(X)
         start = self._start(X, frame)
         seed = seed_from(self.random_state)
@@ -142,7 +154,15 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
                 centroids = points[choose(points, self.n_clusters, rng, backend, weights)]
             else:
                 centroids = start
-            run = lloyd(points, centroids, backend, weights=weights, max_iter=self.max_iter, tol=tolerance)
+            run = lloyd(
+                points,
+                centroids,
+                backend,
+                weights=weights,
+                max_iter=self.max_iter,
+                tol=tolerance,
+                directions=self.metric == "cosine",
+            )
             if best is None or run.inertia < best.inertia:
                 best = run
         assert best is not None
@@ -155,7 +175,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         centres = frame.outward(best.centroids)
         inertia = float(np.ldexp(best.inertia, -2 * frame.exponent))
         if X.dtype == np.float64:
-            _refine(centres, X, best.averaged, weights)
+            _refine(centres, X, best.averaged, weights, self.metric == "cosine")
             squared = squared_distances(X, centres, self.labels_, self._backend())
             inertia = float((squared if weights is None else squared * weights).sum())
         self.cluster_centers_ = centres.astype(X.dtype)
@@ -172,29 +192,34 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
 
     def predict(self, X: Any) -> NDArray[np.int32]:
         """Return the nearest cluster of each sample, int32 [n_samples]."""
-        points = self._frame_points(X)
-        backend = self._backend()
+        X = self._checked(X)
+        points, backend = self._frame.inward(X), self._backend()
         return backend.assign(backend.to_device(points), backend.to_device(self._centroids)).labels
 
     def transform(self, X: Any) -> NDArray[Any]:
-        """Return the Euclidean distance to every centre, [n_samples, n_clusters], in the float type of ``X``."""
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=FLOATS, order="C", reset=False)
-        return distance_matrix(X, self.cluster_centers_, self._backend()).astype(X.dtype)
+        """Return the distance to every centre, [n_samples, n_clusters], in the float type of ``X``.
+
+        Euclidean distance, or ``1 - cosine`` with ``metric="cosine"``.
+        """
+        X = self._checked(X)
+        distances = distance_matrix(X, self.cluster_centers_, self._backend())
+        return (distances**2 / 2 if self.metric == "cosine" else distances).astype(X.dtype)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return minus the inertia of ``X`` under the fitted centres."""
         labels = self.predict(X)
-        X = validate_data(self, X, dtype=FLOATS, order="C", reset=False)
+        X = self._checked(X)
         squared = squared_distances(X, self.cluster_centers_, labels, self._backend())
         if sample_weight is not None:
             squared = squared * _check_sample_weight(sample_weight, X, dtype=np.float64)
         return -float(squared.sum())
 
-    def _frame_points(self, X: Any) -> NDArray[np.float32]:
+    def _checked(self, X: Any) -> NDArray[Any]:
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=FLOATS, order="C", reset=False)
-        return self._frame.inward(X)
+        return self._directed(validate_data(self, X, dtype=FLOATS, order="C", reset=False))
+
+    def _directed(self, X: NDArray[Any]) -> NDArray[Any]:
+        return unit_rows(X) if self.metric == "cosine" else X
 
     def _backend(self) -> Backend:
         from uicgpu.backends import choose_backend
@@ -209,7 +234,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
             raise ValueError(f"init has shape {start.shape}, expected {(self.n_clusters, X.shape[1])}")
         if not np.isfinite(start).all():
             raise ValueError("init contains NaN or infinity")
-        return frame.inward(start)
+        return frame.inward(unit_rows(start, "init") if self.metric == "cosine" else start)
 
     def _check_parameters(self) -> None:
         check_integer("n_clusters", self.n_clusters, 1)
@@ -217,6 +242,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         if self.n_init != "auto":
             check_integer("n_init", self.n_init, 1)
         check_number("tol", self.tol)
+        if self.metric not in METRICS:
+            raise ValueError(f"metric={self.metric!r} should be 'euclidean' or 'cosine'")
         if isinstance(self.init, str) and self.init not in SEEDINGS:
             raise ValueError(f"init={self.init!r} should be 'k-means++', 'k-means||' or an array of centres")
 
@@ -227,7 +254,11 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
 
 
 def _refine(
-    centres: NDArray[np.float64], X: NDArray[np.float64], labels: NDArray[np.int32], weights: NDArray[np.float64] | None
+    centres: NDArray[np.float64],
+    X: NDArray[np.float64],
+    labels: NDArray[np.int32],
+    weights: NDArray[np.float64] | None,
+    directions: bool,
 ) -> None:
     """Replace centres that went through float32 by the float64 means they stand for; empty clusters keep theirs."""
     mass = np.ones(X.shape[0]) if weights is None else weights
@@ -236,4 +267,5 @@ def _refine(
         np.add.at(sums, labels[part], X[part] * mass[part, None])
     totals = np.bincount(labels, weights=mass, minlength=centres.shape[0])
     filled = totals > 0
-    centres[filled] = sums[filled] / totals[filled, None]
+    means = sums[filled] / totals[filled, None]
+    centres[filled] = unit_means(means, centres[filled]) if directions else means

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uicgpu.backends.interface import Backend
+from uicgpu.cluster.directions import unit_means
 from uicgpu.cluster.distances import squared_distances
 
 COINCIDENT: Final = 1e-12
@@ -63,6 +64,7 @@ def lloyd(
     weights: NDArray[np.float64] | None = None,
     max_iter: int = 300,
     tol: float = 0.0,
+    directions: bool = False,
     advance: Advance | None = None,
 ) -> Lloyd:
     """Run Lloyd's iteration from the centroids ``start``.
@@ -107,7 +109,7 @@ def lloyd(
         if converged:
             break
         previous = labels
-        moved = _means(sums(labels), labels, mass, centroids)
+        moved = _means(sums(labels), labels, mass, centroids, directions)
         shift = float(((moved.astype(np.float64) - centroids) ** 2).sum())
         centroids = moved
         nearest = assign(backend.to_device(centroids))
@@ -122,12 +124,18 @@ def lloyd(
 
 
 def _means(
-    sums: NDArray[np.float64], labels: NDArray[np.int32], mass: NDArray[np.float32], old: NDArray[np.float32]
+    sums: NDArray[np.float64],
+    labels: NDArray[np.int32],
+    mass: NDArray[np.float32],
+    old: NDArray[np.float32],
+    directions: bool,
 ) -> NDArray[np.float32]:
-    """Weighted means per cluster; a cluster without weight keeps its centroid."""
+    """Weighted means per cluster, or their directions; a cluster without weight keeps its centroid."""
     totals = np.bincount(labels, weights=mass, minlength=old.shape[0])
     filled = totals > 0
     means = sums / np.where(filled, totals, 1.0)[:, None]
+    if directions:
+        means = unit_means(means, old)
     return np.where(filled[:, None], means, old).astype(np.float32)
 
 
