@@ -5,6 +5,7 @@ from uicgpu.cluster.clustering import Clustering, cluster_vectors
 from uicgpu.cluster.density import DBSCAN, HDBSCAN
 from uicgpu.cluster.hierarchy import Hierarchical
 from uicgpu.cluster.kmeans import KMeans
+from uicgpu.cluster.minibatch import MiniBatchKMeans
 
 __all__ = [
     "DBSCAN",
@@ -13,6 +14,7 @@ __all__ = [
     "Hierarchical",
     "KMeans",
     "Membership",
+    "MiniBatchKMeans",
     "assign_points",
     "cluster_vectors",
 ]
