@@ -27,7 +27,7 @@ EXTRA: Final = 2
 Widths = tuple[tuple[int, float], ...]
 WIDTHS: Final[Widths] = ((64, 0.5), (128, 0.6))
 """Columns in all, and the share of the energy below which so many directions do not pay."""
-FEWER_WIDTHS: Final[Widths] = ((32, 0.5), *WIDTHS)
+FEWER_WIDTHS: Final[Widths] = ((32, 0.75), *WIDTHS)
 """The same where remainders are remembered: they need less from the directions."""
 LEAST_DIMENSIONS: Final = 128
 POWER_STEPS: Final = 8

@@ -17,8 +17,10 @@ TILE: Final = 64
 """Rows whose products are taken together: they stay in the cache until all are looked through."""
 SLOTS: Final = 6
 """Centroids beside the own one whose remainder a point remembers."""
-FULL: Final = 16
+FULL: Final = 12
 """One exact score per so many products of a tile costs as much as a product over all dimensions."""
+SHARP: Final = 7
+"""Tiles that get such a product at once after one that needed it."""
 UP: Final = 1.0 + 2.0**-22
 """What is stored as float32 is off by less than this factor of what is added to it when it is read."""
 SCORES, FULL_ROWS = range(2)
@@ -180,18 +182,19 @@ def follow(
 ) -> None:
     """Assign rows again after the centroids moved; the columns of ``block`` [width, >= k] are the short centroids."""
     k, columns = c.shape[0], block.shape[1]
-    sharp = False
+    sharp = 0
     for tile in range(0, x.shape[0], TILE):
         rows = min(TILE, x.shape[0] - tile)
         products = work[: rows * columns].reshape(rows, columns)
         settled = 0
-        if not sharp:
+        if sharp == 0:
             np.dot(projected[tile : tile + rows], block, products)
             settled = _settle(
                 tile, rows, x, squares, projected, c, half, rests, aside, moved, factors,
                 labels, own, slots, others, products, counts,
             )  # fmt: skip
+            sharp = SHARP + 1 if settled < rows else 0
         if settled < rows:
-            sharp = True
+            sharp -= 1
             products = work[: (rows - settled) * k].reshape(rows - settled, k)
             _settle_fully(tile + settled, tile + rows, x, squares, c, half, factors, labels, own, products, counts)

@@ -28,7 +28,9 @@ LEAST_WORK: Final = 10**8
 SAFE: Final = (1e-12, 1e12)
 """Norms between which float32 products neither overflow nor vanish."""
 USELESS: Final = 1.4
-"""Pairs looked at plus pairs looked at over all dimensions, per pair, from which bounds are given up."""
+"""Pairs looked at plus pairs looked at over all dimensions, per pair, from which a call gained nothing by bounds."""
+PATIENCE: Final = 3
+"""Such calls in a row after which bounds are given up: the first ones after a bad start prove nothing."""
 
 Labels = NDArray[np.int32]
 
@@ -70,6 +72,7 @@ class RepeatedAssign:
         self._least_work = least_work
         self._bounds: Remembered | Groups | None = None
         self._shape: tuple[int, ...] | None = None
+        self._useless = 0
         self.facts = {"screened": 0, "plain": 0, "pairs": 0, "looked": 0, "verified": 0, "width": 0}
 
     def __call__(self, centroids: NDArray[Any]) -> Labels:
@@ -103,7 +106,7 @@ class RepeatedAssign:
             self._points.project(widths)
             self.facts["width"] = self._points.projected.shape[1]
         begun = Groups(self._points, given, squares, bounds and not few)
-        self._shape = given.shape
+        self._shape, self._useless = given.shape, 0
         self._bounds = None
         if bounds:
             self._bounds = Remembered(self._points, begun.labels, given, squares) if few else begun
@@ -126,6 +129,7 @@ class RepeatedAssign:
         self.facts["looked"] += looked
         self.facts["verified"] += verified
         # nearly every pair looked at, and much of it a second time over all dimensions: a plain pass is cheaper
-        if looked + fully > USELESS * pairs:
+        self._useless = self._useless + 1 if looked + fully > USELESS * pairs else 0
+        if self._useless == PATIENCE:
             self._bounds = None
         return labels.copy() if isinstance(bounds, Remembered) else labels
