@@ -34,6 +34,11 @@ def test_scores_against_a_loop(world):
         weights = np.maximum(cosines[near], 0) ** 2
         expected = (blend[:, near] * weights).sum(axis=1) / (weights.sum() + 1)
         np.testing.assert_allclose(rung.score(blend)[:, place], expected, rtol=1e-5)
+    cosines = np.random.default_rng(2).normal(size=(3, 24)).astype(np.float32)
+    for row, own in enumerate(rung.order(rung.score(blend), cosines)):
+        both = (rung.score(blend)[row], cosines[row, 20:])
+        expected = sum((values - np.mean(values)) / np.std(values) for values in both)
+        np.testing.assert_allclose(own, expected, rtol=1e-5)
 
 
 def test_new_items_reach_users_they_fit_and_say_why(world):
@@ -47,7 +52,8 @@ def test_new_items_reach_users_they_fit_and_say_why(world):
     assert new.height > 40 and set(new["source"]) == {"new_item"}
     assert new["reason"].str.starts_with('its text is close to "thing').mean() > 0.9
     assert (new["item"] % 2 == new["user"] % 2).all()
-    assert not new.filter(pl.col("user") == 60).height, "without a history nothing fits"
+    whole = fitted[0].recommend(np.array([60], np.int32), top=24, new_items=2)
+    assert whole["item"].max() < 20, "without a history nothing fits"
     for user in range(61):
         own, before = (frame.filter(pl.col("user") == user) for frame in (frames[0], without))
         known = own.filter(pl.col("item") < 20)["item"].to_list()

@@ -102,9 +102,10 @@ def rank_all(recommender: Recommender, truth: Truth, extra: Extra) -> Lists:
             masked = z["text"].copy()
             exclude(masked, block.offsets, block.items, new[None], recommender.allow_repeat)
             found["new/text"] = best_items(masked, depth)
-        if rung_for_new.items.size:
+        if rung_for_new.items.size and "text" in z:
+            scores = rung_for_new.score(recommender.blend(z, rungs(block, part)))
             masked = np.full(total.shape, -np.inf)
-            masked[:, rung_for_new.items] = rung_for_new.score(recommender.blend(z, rungs(block, part)))
+            masked[:, rung_for_new.items] = rung_for_new.order(scores, z["text"])
             found[f"new/{SOURCE}"] = best_items(masked, depth)
         for name, scores in z.items():
             exclude(scores, block.offsets, block.items, part.known[None], recommender.allow_repeat)

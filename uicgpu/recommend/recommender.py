@@ -262,6 +262,8 @@ class Recommender:
         if not 0 <= new_items <= top:
             raise SettingsError(f"{new_items} places for new items in lists of {top}", where="recommend")
         new = NewItems(self.part, new_items) if new_items else None
+        if new and not new.items.size:
+            new = None
         outside_filter = self._outside(categories)
         frames: list[pl.DataFrame] = []
         waiting: list[UserBlock] = []
@@ -315,11 +317,12 @@ class Recommender:
         if second and second.ranker:
             items, table = second.propose(block, z, self.allow_repeat)
             total = second.join(second.ranker, items, table, total, full)
+        served = rung <= Rung.SHORT_HISTORY
         if new:
-            total[:, new.items] = 0.0
+            total[np.flatnonzero(served)[:, None], new.items] = 0.0
         if outside is not None:
             total[:, outside] = -np.inf
-        placed = new.place(total, self.blend(z, rung), rung <= Rung.SHORT_HISTORY, top) if new else None
+        placed = new.place(total, self.blend(z, rung), self.arms["text"].score(block), served, top) if new else None
         top = min(top, total.shape[1])
         if diversity > 0 or calibration > 0:
             items = rerank(total, block, top, diversity, calibration)
