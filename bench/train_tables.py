@@ -51,7 +51,9 @@ def _set(title: str, result: Result) -> list[str]:
         "| arm | NDCG@10 | on frozen | on half-whitened |",
         "| --- | --- | --- | --- |",
     ]
-    for arm, figure in result["arms"].items():
+    judged = [row["arm"] for row in result["gate"]["table"]]  # from the cheapest to the dearest
+    for arm in [*judged, *sorted(set(result["arms"]) - set(judged))]:
+        figure = result["arms"][arm]
         frozen = "" if arm == "frozen" else _gain(figure["on_frozen"])
         half = "" if arm == "half-whitened" else _gain(figure["on_half_whitened"])
         lines.append(f"| {arm} | {figure['ndcg']:.4f} | {frozen} | {half} |")
