@@ -57,7 +57,7 @@ def bench_consensus(runs: Mapping[str, Path]) -> dict[str, Any]:
     for name, path in sorted(runs.items()):
         run = open_run(path)
         points = np.ascontiguousarray(np.load(path / Artefact.INTEREST_VECTORS, allow_pickle=False), np.float32)
-        truth = _known_groups(run)
+        truth = known_groups(run)
         numbers = sorted({int(run.facts(StageName.CLUSTER)["clusters"]), FINE} if truth is None else {FINE + 3})
         told[name] = {
             "users": points.shape[0],
@@ -66,7 +66,8 @@ def bench_consensus(runs: Mapping[str, Path]) -> dict[str, Any]:
     return {"sets": told, "seeds": SEEDS, "resamples": RESAMPLES, "uicgpu_version": __version__}
 
 
-def _known_groups(run: Run) -> NDArray[Any] | None:
+def known_groups(run: Run) -> NDArray[Any] | None:
+    """Known group of each user of a run, None where unknown; None if the run has no label column in its events."""
     labels = pl.read_parquet(run.path / Artefact.LABELS)
     if labels.height == 0:
         return None
@@ -115,8 +116,9 @@ def markdown_table(result: Mapping[str, Any]) -> str:
         "| --- " * 10 + "|",
     ]
     for name, told in result["sets"].items():
-        for k, ways in told["clusters"].items():
-            for way, found in ways.items():
+        for k, ways in sorted(told["clusters"].items(), key=lambda entry: int(entry[0])):
+            for way in WAYS:
+                found = ways[way]
                 nmi = f"{found['nmi']:.3f}" if "nmi" in found else ""
                 relative = found["inertia"] / ways["default"]["inertia"]
                 lines.append(
