@@ -79,7 +79,8 @@ def prepared(column: str, dtype: pl.DataType) -> pl.Expr:
 def survey_plan(rows: pl.LazyFrame, column: str, dtype: pl.DataType) -> pl.LazyFrame:
     """Return the one-row plan of counts from which :func:`form_of` tells the form of a time column."""
     if dtype.is_temporal():
-        return rows.select(pl.len().alias("cells"))
+        # not pl.len(): cuDF 26.06 refuses a plan that reads no column
+        return rows.select(pl.col(column).is_null().count().alias("cells"))
     cell, number, size = pl.col("cell"), pl.col("number"), pl.col("size")
     # In steps, because the engine would evaluate a shared expression once per count.
     texts = rows.select(known_text(column, dtype, MISSING_ID).alias("cell"))
@@ -191,7 +192,10 @@ def microseconds(rows: pl.LazyFrame, source: str, form: TimeForm, target: str) -
 
 
 def _clipped(time: pl.Expr) -> pl.Expr:
-    return time.clip(EARLIEST_US - 1, LATEST_US + 1)
+    low, high = EARLIEST_US - 1, LATEST_US + 1
+    # not clip(): cuDF 26.06 does not have it
+    inside = (time >= low) & (time <= high)
+    return pl.when(inside).then(time).when(time < low).then(low).when(time > high).then(high)
 
 
 def _epoch(unit: str) -> pl.Expr:
