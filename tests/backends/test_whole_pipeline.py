@@ -220,6 +220,37 @@ def test_what_is_done_with_a_finished_run(shop, plain, install, tmp_path):
     assert len(outs[0]) == 6 and outs[1] == outs[0]
 
 
+def test_consensus_and_former_ids(shop, plain, install, tmp_path):
+    """Ward's tree over the merged centres stays on the host; the rest is asked of the device."""
+    runs = []
+    for device in ("cpu", "cuda"):
+        if device == "cuda":
+            install()
+        shutil.copytree(plain.path, tmp_path / device)
+        more = {"k": 4, "consensus": 5, "previous": str(plain.path), "tune": "off"}
+        runs.append(uic.run({**shop, **more, "device": device, "out": str(tmp_path / device)}))
+    assert contents(runs[1]) == contents(runs[0])
+    assert runs[1].facts("cluster")["previous"]["kept"]
+    assert runs[1].manifest["stages"]["cluster"]["engines"]["agglomerative"] == "scikit-learn"
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        lambda device: uic.KMeans(5, random_state=3, device=device),
+        lambda device: uic.KMeans(5, init="k-means||", random_state=3, device=device),
+        lambda device: uic.HDBSCAN(min_cluster_size=8, device=device),
+    ],
+    ids=["kmeans", "kmeans||", "hdbscan"],
+)
+def test_estimators_give_the_labels_of_the_cpu(install, plain, estimator):
+    points = np.array(plain.interest_vectors)
+    wanted = estimator("cpu").fit_predict(points)
+    install()
+    np.testing.assert_array_equal(estimator("cuda").fit_predict(points), wanted)
+    assert len(set(wanted.tolist())) > 2
+
+
 class TestNegativeControls:
     """Each of these errors, put into the product, ends the run."""
 

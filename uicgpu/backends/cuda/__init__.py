@@ -141,8 +141,9 @@ class CudaBackend:
 
     def agglomerative(self, points: NDArray[Any], clusters: int, linkage: str) -> NDArray[np.int32]:
         with self._on_device():
+            said = self.engines.get("agglomerative") == hierarchy.HOST
             labels, self.engines["agglomerative"] = hierarchy.agglomerative(
-                points, clusters, linkage, self.probe.number, self.memory
+                points, clusters, linkage, self.probe.number, self.memory, said
             )
         return labels
 
