@@ -25,7 +25,6 @@ from uicgpu.recommend.reasons import give_reasons
 from uicgpu.recommend.rerank import rerank
 from uicgpu.recommend.rows import TILE, add_weighted, best_items, check_finite, exclude, standardise
 from uicgpu.recommend.second_stage import SecondStage
-from uicgpu.settings import Settings
 from uicgpu.vocabulary import Column
 
 MOST_USERS_PER_BLOCK: Final = 512
@@ -347,32 +346,6 @@ class Recommender:
         reasons = give_reasons(self.arms, block, rows, picked, source, self.part.catalogue.texts)
         frame = _frame(block.users[rows], places + 1, picked, total[rows, picked], source.tolist(), reasons)
         return frame, Counter(Rung(step).name.lower() for step in rung)
-
-
-def recommend_all(
-    events: EventTable,
-    catalogue: Catalogue,
-    learned: Mapping[str, Any] | None,
-    settings: Settings,
-    backend: Backend,
-    cluster_labels: NDArray[np.int32] | None = None,
-    users: NDArray[np.int32] | None = None,
-    advance: Callable[[int], None] | None = None,
-) -> pl.DataFrame:
-    """Fit on all events and rank ``settings.top`` items for ``users`` (default: all); see :class:`Recommender`.
-
-    Items without events are candidates only where text has a weight: they then compete with their text score, and with
-    the mean (0) in the place of every other arm.
-    """
-    recommender = Recommender(
-        learned,
-        backend,
-        allow_repeat=settings.allow_repeat,
-        half_life=settings.half_life,
-        seed=settings.seed,
-        cluster_labels=cluster_labels,
-    )
-    return recommender.fit(events, catalogue).recommend(users, settings.top, advance)
 
 
 def _frame(users: Any, ranks: Any, items: Any, scores: Any, sources: list[str], reasons: list[str]) -> pl.DataFrame:
