@@ -5,7 +5,18 @@ import pytest
 
 from uicgpu.recommend.arms import DEFAULT_SETTINGS, fit_arm
 
-NAMING = ("item_item", "sequential", "ials", "ease", "ease_recent", "ease_text", "ease_text_recent")
+NAMING = (
+    "item_item",
+    "random_walk",
+    "graph_filter",
+    "sequential",
+    "ials",
+    "ease",
+    "ease_recent",
+    "ease_text_rows",
+    "ease_text",
+    "ease_text_recent",
+)
 
 
 @pytest.mark.parametrize("name", NAMING)
