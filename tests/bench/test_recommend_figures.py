@@ -63,6 +63,19 @@ def test_the_generated_shop_is_the_same_again_and_has_a_long_tail():
     assert (order == np.arange(len(events))).all()
 
 
+def test_the_page_tells_what_the_default_recommender_costs(page):
+    cost = read("recommend-cost")
+    seconds = cost["processor_seconds_1_thread"]
+    told = " ".join(page.split())
+    assert (
+        f"({cost['events']:,} events, {cost['users']} users, {cost['items']:,} items) takes {seconds['total']} s"
+        in told
+    )
+    assert f"{seconds['evaluate']} s for the evaluation, in which {cost['settings_tried']} settings are tried" in told
+    assert f"and {seconds['fit and lists']} s for the fit" in told
+    assert seconds["total"] < 180
+
+
 def test_the_mean_gain_without_time_is_told_as_it_is(page):
     gains = [
         found["evaluation.gain_over_best_single_percent"]
