@@ -158,6 +158,9 @@ class Settings(BaseModel):
     """Clustering algorithm."""
     k: Clusters = "auto"
     """Number of clusters for kmeans and hierarchical, or ``auto``."""
+    init: Literal["k-means++", "k-means||"] = "k-means++"
+    """How KMeans starts: from a sample of the users, or (``k-means||``) in a few passes over all of them, which also
+    finds a group too small for the sample."""
     consensus: int = Field(default=0, ge=0, le=1000)
     """KMeans fits on resamples of the users whose centres are merged into the clusters (for example 20): steadier
     clusters, more work. 0: none."""

@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils.estimator_checks import check_estimator
 
-from uicgpu.cluster import KMeans
+from uicgpu.cluster import KMeans, cluster_vectors, oversampling
 from uicgpu.cluster.lloyd import lloyd
 from uicgpu.cluster.oversampling import oversampled
 from uicgpu.cluster.seeding import plus_plus
+from uicgpu.settings import Settings
 
 
 def seeds(points, clusters, backend, seed=0, weights=None):
@@ -71,6 +72,44 @@ def test_candidates_weigh_as_much_as_the_rows_nearest_to_them(backend):
     points = np.append(np.random.default_rng(0).normal(0, 0.1, 999), 3.0).astype(np.float32)[:, None]
     drawn = [int(seeds(points, 1, backend, seed)[0]) for seed in range(50)]
     assert drawn.count(999) <= 1
+
+
+def test_no_candidate_repeats_a_point(backend, monkeypatch):
+    """40 distinct points, each twenty times: without a check two draws of a round take the same one."""
+    seen = []
+    right = oversampling.draw
+    monkeypatch.setattr(oversampling, "draw", lambda sample, *rest: seen.append(sample) or right(sample, *rest))
+    points = np.repeat(np.random.default_rng(0).standard_normal((40, 3)), 20, axis=0).astype(np.float32)
+    seeds(points, 12, backend)
+    assert len(seen[0]) > 12 and len(np.unique(seen[0], axis=0)) == len(seen[0])
+
+
+def test_a_row_is_not_drawn_again(backend, monkeypatch):
+    """Far from the origin rounding leaves a row a distance to itself; only putting it to zero excludes it."""
+    drawn, right = [], oversampling.inverse
+
+    def spy(potential, draws):
+        assert not potential[np.array(drawn, int)].any() or not drawn
+        rows = right(potential, draws)
+        drawn.extend(rows.tolist())
+        return rows
+
+    monkeypatch.setattr(oversampling, "inverse", spy)
+    points = np.random.default_rng(0).standard_normal((500, 7)).astype(np.float32)
+    seeds(points, 12, backend)
+    assert len(drawn) > 60
+
+
+def test_the_pipeline_starts_from_all_users_when_asked(backend):
+    """Three users of 40,000 lie apart: the sample of 10,000 on which starts are compared misses them."""
+    points = np.random.default_rng(0).standard_normal((40_000, 2)).astype(np.float32)
+    points[[5, 77, 4242]] += 1000
+    sizes = {}
+    for init in ("k-means++", "k-means||"):
+        found = cluster_vectors(points, Settings(k=2, init=init, seed=0), backend)
+        sizes[init] = np.bincount(found.labels).tolist()
+        assert found.facts["init"] == init
+    assert sizes["k-means||"] == [39_997, 3] and sizes["k-means++"] != sizes["k-means||"]
 
 
 def test_far_offset_does_not_hide_distances(backend):

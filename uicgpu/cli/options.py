@@ -30,6 +30,7 @@ ENCODING = ("model", "batch_tokens", "max_tokens", "long_texts", "prompt", "dim"
 CLUSTERING = (
     "algorithm",
     "k",
+    "init",
     "consensus",
     "min_cluster_size",
     "min_samples",

@@ -66,8 +66,8 @@ def cluster_vectors(
     vectors
         Finite numbers of any float or integer type; float32 is used as it is.
     settings
-        ``algorithm``, ``k``, ``consensus``, ``min_cluster_size``, ``min_samples``, ``eps``, ``linkage``, ``noise`` and
-        ``seed`` count.
+        ``algorithm``, ``k``, ``init``, ``consensus``, ``min_cluster_size``, ``min_samples``, ``eps``, ``linkage``,
+        ``noise`` and ``seed`` count.
     advance
         Called with the number of points placed after each pass over (a sample of) the points.
 
@@ -130,7 +130,7 @@ def _run(
     k = _number(points, settings, backend, facts, advance)
     seed = seed_of(settings.seed, "cluster")
     if settings.algorithm == "kmeans":
-        fit = fit_consensus(points, k, seed, backend, settings.consensus, advance=advance)
+        fit = fit_consensus(points, k, seed, backend, settings.consensus, init=settings.init, advance=advance)
         found = int(fit.lloyd.centroids.shape[0])
         if found < k:
             facts["notes"].append(f"only {found} clusters: no more than {found} users differ from each other")
@@ -139,6 +139,7 @@ def _run(
             "iterations": fit.lloyd.iterations,
             "converged": fit.lloyd.converged,
             "empty_clusters_reseeded": fit.lloyd.reseeded,
+            "init": settings.init,
             "starts": fit.starts,
             "start_sample": fit.sample,
             "consensus": settings.consensus,

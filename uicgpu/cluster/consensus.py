@@ -32,6 +32,7 @@ def fit_consensus(
     runs: int,
     *,
     weights: NDArray[np.float64] | None = None,
+    init: str = "k-means++",
     advance: Advance | None = None,
 ) -> Fit:
     """Cluster ``points`` [n, d] into at most ``clusters`` groups by the consensus of ``runs`` fits.
@@ -43,11 +44,13 @@ def fit_consensus(
         points as there are (at most 10,000), with replacement, in proportion to their weights.
     weights
         float64 [n], 0 or more, not all 0.
+    init
+        How the fits start, as in :func:`uicgpu.cluster.starts.fit_kmeans`.
     advance
         Called with the number of points after each pass.
     """
     if runs == 0 or clusters == 1:
-        return fit_kmeans(points, clusters, seed, backend, weights=weights, advance=advance)
+        return fit_kmeans(points, clusters, seed, backend, weights=weights, init=init, advance=advance)
     centres, masses, drawn = [], [], 0
     for run in range(runs):
         counts = _resample(points.shape[0], weights, seed_of(seed, f"cluster/consensus/{run}"))
@@ -59,6 +62,7 @@ def fit_consensus(
             seed_of(seed, f"cluster/consensus/{run}/fit"),
             backend,
             weights=mass,
+            init=init,
             starts=1,
             iterations=START_ITERATIONS,
             advance=advance,

@@ -16,14 +16,12 @@ from uicgpu.backends.workers import one_blas_thread
 from uicgpu.cluster.directions import unit_means, unit_rows
 from uicgpu.cluster.distances import chunks, distance_matrix, mean_variance, squared_distances
 from uicgpu.cluster.lloyd import Lloyd, lloyd
-from uicgpu.cluster.oversampling import oversampled
 from uicgpu.cluster.parameters import check_integer, check_number, seed_from
 from uicgpu.cluster.precision import Frame
-from uicgpu.cluster.seeding import plus_plus
+from uicgpu.cluster.starts import SEEDINGS
 from uicgpu.randomness import generator
 
 FLOATS: Final = (np.float32, np.float64)
-SEEDINGS: Final = {"k-means++": plus_plus, "k-means||": oversampled}
 METRICS: Final = ("euclidean", "cosine")
 AS_GIVEN: Final = Frame(None, 0)
 

@@ -85,7 +85,13 @@ def _refit(
     if settings.algorithm == "kmeans":
         weights = counts[drawn].astype(np.float64)
         fit = fit_consensus(
-            points[drawn], min(clusters, drawn.size), seed, backend, settings.consensus, weights=weights
+            points[drawn],
+            min(clusters, drawn.size),
+            seed,
+            backend,
+            settings.consensus,
+            weights=weights,
+            init=settings.init,
         )
         return assign_points(points, fit.lloyd.centroids, backend).labels
     changed = {"k": min(clusters, int(drawn.size)), "noise": "assign", "seed": seed}

@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uicgpu.backends.interface import Backend
+from uicgpu.cluster.distances import squared_distances
 from uicgpu.cluster.lloyd import Advance, Lloyd, lloyd
+from uicgpu.cluster.oversampling import oversampled
 from uicgpu.cluster.seeding import plus_plus
 from uicgpu.randomness import generator
 
+SEEDINGS: Final = {"k-means++": plus_plus, "k-means||": oversampled}
 STARTS: Final = 5
-"""k-means++ starts that are compared."""
+"""Starts that are compared."""
 START_SAMPLE: Final = 10_000
 """Rows on which the starts are compared."""
 START_ITERATIONS: Final = 50
@@ -42,6 +45,7 @@ def fit_kmeans(
     backend: Backend,
     *,
     weights: NDArray[np.float64] | None = None,
+    init: str = "k-means++",
     starts: int = STARTS,
     iterations: int = FINAL_ITERATIONS,
     advance: Advance | None = None,
@@ -50,8 +54,15 @@ def fit_kmeans(
 
     Starts are compared by inertia on a random sample of at most 10,000 rows (the earlier start wins a tie); the
     winner's centroids start the run over all rows, which ends when no label changes any more (or after
-    ``iterations``). Clusters that stay empty because fewer than ``clusters`` points are distinct are dropped.
+    ``iterations``). With ``init="k-means||"`` starts are drawn from all rows and compared by their own inertia over all
+    rows, because a sample would not value a group that it misses. Clusters that stay empty because fewer than
+    ``clusters`` points are distinct are dropped.
     """
+    count = 1 if clusters == 1 else starts
+    if init == "k-means||":
+        begin = _best_of_all_rows(points, clusters, seed, backend, weights, count)
+        best = lloyd(points, begin, backend, weights=weights, max_iter=iterations, advance=advance)
+        return Fit(drop_empty(best, points, backend, weights, iterations, advance), count, points.shape[0])
     rows = points.shape[0]
     chosen = np.arange(rows)
     if rows > START_SAMPLE:
@@ -60,19 +71,40 @@ def fit_kmeans(
             chosen = np.arange(rows)
     sample = points if chosen.size == rows else points[chosen]
     mass = None if weights is None else weights[chosen]
-    best: Lloyd | None = None
-    for start in range(1 if clusters == 1 else starts):
+    found: Lloyd | None = None
+    for start in range(count):
         rng = generator(seed, f"cluster/kmeans/start/{start}")
         seeds = plus_plus(sample, clusters, rng, backend, mass)
         limit = min(START_ITERATIONS, iterations)
         run = lloyd(sample, sample[seeds], backend, weights=mass, max_iter=limit, advance=advance)
-        if best is None or run.inertia < best.inertia:
-            best = run
+        if found is None or run.inertia < found.inertia:
+            found = run
+    assert found is not None
+    if chosen.size < rows or not found.converged:
+        found = lloyd(points, found.centroids, backend, weights=weights, max_iter=iterations, advance=advance)
+    return Fit(drop_empty(found, points, backend, weights, iterations, advance), count, int(chosen.size))
+
+
+def _best_of_all_rows(
+    points: NDArray[np.float32],
+    clusters: int,
+    seed: int,
+    backend: Backend,
+    weights: NDArray[np.float64] | None,
+    starts: int,
+) -> NDArray[np.float32]:
+    """Of several k-means‖ starts the one with the smallest inertia over all rows, the earlier one on ties."""
+    best, least = None, np.inf
+    for start in range(starts):
+        rng = generator(seed, f"cluster/kmeans/start/{start}")
+        begin = points[oversampled(points, clusters, rng, backend, weights)]
+        labels = backend.assign(backend.to_device(points), backend.to_device(begin)).labels
+        distances = squared_distances(points, begin, labels, backend)
+        inertia = float((distances if weights is None else distances * weights).sum())
+        if best is None or inertia < least:
+            best, least = begin, inertia
     assert best is not None
-    if chosen.size < rows or not best.converged:
-        best = lloyd(points, best.centroids, backend, weights=weights, max_iter=iterations, advance=advance)
-    best = drop_empty(best, points, backend, weights, iterations, advance)
-    return Fit(best, 1 if clusters == 1 else starts, int(chosen.size))
+    return best
 
 
 def drop_empty(

@@ -120,6 +120,7 @@ STAGES: tuple[Stage, ...] = (
         settings=(
             "algorithm",
             "k",
+            "init",
             "consensus",
             "min_cluster_size",
             "min_samples",
@@ -156,6 +157,7 @@ STAGES: tuple[Stage, ...] = (
             "allow_repeat",
             "algorithm",
             "k",
+            "init",
             "consensus",
             "min_cluster_size",
             "min_samples",
