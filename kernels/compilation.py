@@ -31,6 +31,11 @@ def compiled_maximum(function: Kernel) -> Kernel:
     return _compile(function, {"nnan", "nsz"})
 
 
+def compiled_bound(function: Kernel) -> Kernel:
+    """Compile a sum of finite floats that may run in any order: it may exclude, with a margin, but never decide."""
+    return _compile(function, {"nnan", "nsz", "reassoc", "contract"})
+
+
 def _compile(function: Kernel, flags: bool | set[str]) -> Kernel:
     try:
         return cast(Kernel, numba.njit(function, nogil=True, cache=True, fastmath=flags))

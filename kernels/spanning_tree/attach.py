@@ -49,9 +49,9 @@ def attach(
 
     def part(start: int) -> None:
         tile = slice(start, min(start + TILE, len(x)))
-        own, (moved, norms) = x[tile], cloud.move(x[tile])
+        own = x[tile]
         squares, near = np.full((len(own), count), np.inf), np.full((len(own), count), -1, np.int32)
-        nearest_of(cloud, own, moved, norms, -1, squares, near)
+        nearest_of(cloud, own, squares, near)
         core, gap = squares[:, min_samples - 1].copy(), np.empty(len(own))
         _from_list(squares, near, cores, core, rows[tile], levels[tile], gap)
         # beyond the list everything is at least as far as its last entry
@@ -61,16 +61,18 @@ def attach(
             attach_in_boxes(cloud.x, boxes.arrays, own, cores, least, core, unsure, *held)
         elif unsure.size:
             held = rows[tile][unsure], levels[tile][unsure], gap[unsure]
+            short, norms = cloud.shorten(own[unsure])
             _from_all(
-                cloud.x,
-                cloud.moved,
+                cloud.near,
+                cloud.order,
+                cloud.short,
                 cloud.norms,
                 cloud.half,
                 cloud.error,
                 cores,
                 own[unsure],
-                moved[unsure],
-                norms[unsure],
+                short,
+                norms,
                 core[unsure],
                 np.empty(TILE * BLOCK, np.float32),
                 *held,
@@ -107,13 +109,14 @@ def _from_list(squares: Any, near: Any, cores: Any, core: Any, rows: Any, levels
 @compiled
 def _from_all(
     x: Any,
-    moved: Any,
+    order: Any,
+    short: Any,
     norms: Any,
     half: Any,
     error: float,
     cores: Any,
     points: Any,
-    points_moved: Any,
+    points_short: Any,
     points_norms: Any,
     core: Any,
     work: Any,
@@ -127,15 +130,15 @@ def _from_all(
         stop = min(block + BLOCK, n)
         width = stop - block
         products = work[: count * width].reshape(count, width)
-        np.dot(points_moved, moved[block:stop].T, products)
+        np.dot(points_short, short[block:stop].T, products)
         longest = norms[block:stop].max()
         for i in range(count):
             base = points_norms[i] * points_norms[i] - error * (points_norms[i] + longest) ** 2
             for p in range(width):
-                j = block + p
-                if products[i, p] - half[j] < (base - levels[i]) / 2 or cores[j] > levels[i]:
+                j = order[block + p]
+                if products[i, p] - half[block + p] < (base - levels[i]) / 2 or cores[j] > levels[i]:
                     continue
-                square = square_between(points[i], x[j], space)
+                square = square_between(points[i], x[block + p], space)
                 level = max(square, core[i], cores[j])
                 if _better(level, square, j, levels[i], gaps[i], rows[i]):
                     rows[i], levels[i], gaps[i] = j, level, square

@@ -11,12 +11,10 @@ import numpy as np
 
 from uicgpu.kernels.compilation import compiled
 from uicgpu.kernels.spanning_tree.boxes import FAN, LEAF, squares_in_leaf, squares_to_boxes
-from uicgpu.kernels.spanning_tree.square import square_between
+from uicgpu.kernels.spanning_tree.square import FLOOR, square_between
 
 DEPTH = 128
 """Boxes that wait on the way down, at most."""
-FLOOR = 2.0**-120
-"""Squares below are too near to the end of float32 for a relative error; they exclude nothing."""
 
 
 @compiled

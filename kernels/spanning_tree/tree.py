@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from uicgpu.kernels.compilation import compiled
 from uicgpu.kernels.spanning_tree.box_search import outward_in_boxes, summarise
 from uicgpu.kernels.spanning_tree.nearest import BLOCK, TILE, Cloud, Map, nearest
-from uicgpu.kernels.spanning_tree.square import square_between
+from uicgpu.kernels.spanning_tree.square import FLOOR, rough_square, slack_of, square_between
 
 NEIGHBOURS: Final = 24
 """Length of the neighbour lists, at least, where products search."""
@@ -134,14 +134,17 @@ def _compare(
             least, common = seen
             outward_in_boxes(cloud.x, cloud.boxes.arrays, chosen, core, component, light, least, common, weight, to)
             return
+        places = cloud.places[chosen]
         _compare_rows(
-            cloud.x,
-            cloud.moved,
+            cloud.near,
+            cloud.order,
+            cloud.short,
             cloud.norms,
             cloud.half,
             cloud.error,
             chosen,
-            cloud.moved[chosen],
+            places,
+            cloud.short[places],
             core,
             component,
             light,
@@ -218,12 +221,14 @@ def _lightest(rows: Any, component: Any, weight: Any, to: Any, light: Any, start
 
 @compiled
 def _compare_rows(
-    x: Any,
-    moved: Any,
+    near: Any,
+    order: Any,
+    short: Any,
     norms: Any,
     half: Any,
     error: float,
     rows: Any,
+    places: Any,
     gathered: Any,
     core: Any,
     component: Any,
@@ -232,25 +237,29 @@ def _compare_rows(
     weight: Any,
     to: Any,
 ) -> None:
-    n, count = x.shape[0], rows.shape[0]
-    space = np.empty(x.shape[1])
+    n, count = near.shape[0], rows.shape[0]
+    space, slack = np.empty(near.shape[1]), slack_of(near.shape[1])
     for block in range(0, n, BLOCK):
         stop = min(block + BLOCK, n)
         width = stop - block
         products = work[: count * width].reshape(count, width)
-        np.dot(gathered, moved[block:stop].T, products)
+        np.dot(gathered, short[block:stop].T, products)
         longest = norms[block:stop].max()
         for r in range(count):
-            i = rows[r]
+            i, own = rows[r], places[r]
             home = component[i]
             most = min(weight[i], light[home])
-            base = norms[i] * norms[i] - error * (norms[i] + longest) ** 2
+            base = norms[own] * norms[own] - error * (norms[own] + longest) ** 2
             limit = (base - most) / 2
             for p in range(width):
-                j = block + p
-                if products[r, p] - half[j] < limit or component[j] == home or core[j] > most:
+                if products[r, p] - half[block + p] < limit:
                     continue
-                w = max(square_between(x[i], x[j], space), core[i], core[j])
+                j = order[block + p]
+                if component[j] == home or core[j] > most:
+                    continue
+                if rough_square(near[own], near[block + p]) > most * slack + FLOOR:
+                    continue
+                w = max(square_between(near[own], near[block + p], space), core[i], core[j])
                 if w <= most and (to[i] < 0 or _before(w, i, j, weight[i], i, to[i])):
                     weight[i], to[i] = w, j
                     most = w
