@@ -104,3 +104,10 @@ def test_a_users_group_does_not_depend_on_who_else_is_there():
     for _, own in groups.group_by("cluster"):
         counts = own["group"].value_counts()["count"].to_numpy()
         assert (np.abs(counts - own.height / 3) < 4 * np.sqrt(own.height * 2 / 9)).all()
+
+
+def test_the_draws_of_two_clusters_are_independent():
+    first = users_of(2000, 1)
+    second = first.with_columns(cluster=pl.lit(1, first["cluster"].dtype))
+    same = (assign_groups(first, "spring")["group"] == assign_groups(second, "spring")["group"]).mean()
+    assert 0.45 < same < 0.55
