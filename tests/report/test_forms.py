@@ -166,6 +166,16 @@ def test_mlflow_is_told_where_and_gets_many_figures_in_parts(fake_run, mlflow):
     assert not [value for value in mlflow["params"].values() if "/home" in value]
 
 
+def test_mlflow_is_one_option_of_the_report(fake_run, mlflow, tmp_path, capsys):
+    from uicgpu.cli.main import call
+
+    page = tmp_path / "summary.md"
+    arguments = ["report", str(fake_run()), "--format", "md", "--out", str(page), "--mlflow", "http://localhost:5000"]
+    assert call([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"MLflow run": "r1", "report": str(page)}
+    assert mlflow["uri"] == "http://localhost:5000" and "report.html" in mlflow["files"]
+
+
 def test_mlflow_gets_nothing_of_an_unfinished_run(fake_run, mlflow):
     import uicgpu as uic
 

@@ -27,9 +27,17 @@ from uicgpu.errors import SettingsError
 @click.option(
     "--out", "out_file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="For md and png."
 )
+@click.option("--mlflow", "mlflow_uri", metavar="URI", help="Also log settings, figures and the page to this MLflow.")
 @output_options
 def command(
-    run_path: Path, language: str | None, form: str, out_file: Path | None, as_json: bool, quiet: bool, verbose: int
+    run_path: Path,
+    language: str | None,
+    form: str,
+    out_file: Path | None,
+    mlflow_uri: str | None,
+    as_json: bool,
+    quiet: bool,
+    verbose: int,
 ) -> None:
     """Build report.html of a finished run again, tell what the run cost, or write it in another form.
 
@@ -38,21 +46,28 @@ def command(
       uicgpu report run
       uicgpu report run --language zh
       uicgpu report run --format md --out summary.md
+      uicgpu report run --mlflow http://localhost:5000
     """
+    told: dict[str, Any] = {}
     if form == "md" or form == "png":
         from uicgpu.pipeline.formats import write_report
 
         written = write_report(run_path, "md" if form == "md" else "png", out_file, language)
-        print_result({"report": str(written.resolve())}, as_json=as_json)
-        return
-    if out_file:
-        raise SettingsError("--out is for --format md and png: report.html belongs to the run", fix="leave --out away")
-    from uicgpu.pipeline.finished import rebuild_report
-    from uicgpu.runs.artefacts import open_run
+    else:
+        from uicgpu.pipeline.finished import rebuild_report
+        from uicgpu.runs.artefacts import open_run
 
-    path = rebuild_report(run_path, language)
-    cost = summarise_cost(open_run(run_path))
-    print_result({"report": str(path.resolve()), **(cost if as_json else _told(cost))}, as_json=as_json)
+        if out_file:
+            fix = "leave --out away"
+            raise SettingsError("--out is for --format md and png: report.html belongs to the run", fix=fix)
+        written = rebuild_report(run_path, language)
+        cost = summarise_cost(open_run(run_path))
+        told = cost if as_json else _told(cost)
+    if mlflow_uri:
+        from uicgpu.pipeline.formats import log_to_mlflow
+
+        told = {"MLflow run": log_to_mlflow(run_path, uri=mlflow_uri), **told}
+    print_result({"report": str(written.resolve()), **told}, as_json=as_json)
 
 
 def _told(cost: dict[str, Any]) -> dict[str, str]:
