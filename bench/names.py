@@ -31,6 +31,8 @@ from uicgpu.version import __version__
 from uicgpu.vocabulary import Artefact, Column
 
 PURE: Final = 0.8
+SHOWN: Final = 4
+"""Misses that the table quotes."""
 GROUPED: Final = "Amazon 2023, 23 groups"
 CHINESE: Final = "anime, Chinese titles"
 
@@ -91,6 +93,16 @@ def judge_names(profiles: Sequence[Mapping[str, Any]], groups: Mapping[int, Sequ
         "names": right,
         "wrong": wrong,
     }
+
+
+def names_table(result: Mapping[str, Any]) -> str:
+    """Return one row per arm: pure clusters, those named right, and the names that missed."""
+    lines = ["| words from | pure clusters | named right | missed |", "| --- | --- | --- | --- |"]
+    for arm, told in result[GROUPED].items():
+        wrong = [f"{name} ({group.replace('_', ' ')})" for group, name in told["wrong"]]
+        missed = ", ".join(wrong[:SHOWN]) + (f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else "")
+        lines.append(f"| {arm} | {told['pure']} | {told['right']} ({told['share']:.0%}) | {missed} |")
+    return "\n".join(lines)
 
 
 def _words(text: str) -> set[str]:

@@ -12,7 +12,7 @@ import asyncio
 import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -203,6 +203,23 @@ def bench_report(users: int, clusters: int, rounds: int) -> dict[str, Any]:
             "rounds": rounds,
             "machine": machine(),
         }
+
+
+def report_table(result: Mapping[str, Any]) -> str:
+    """Return size and times of the page in a table of two columns."""
+    opening, load = result["opening"], result["machine"]["load_average"][0]
+    rows = [
+        ("size", f"{result['bytes'] / 1e6:.1f} MB"),
+        ("clusters shown", f"{result['clusters']}"),
+        ("processor time to make it", f"{result['build_processor_seconds']:.1f} s"),
+        ("first text on the screen", f"{opening['paint']['median_seconds']:.1f} s"),
+        ("page loaded", f"{opening['load']['median_seconds']:.1f} s"),
+        ("map drawn", f"{opening['map']['median_seconds']:.1f} s"),
+        ("processor time of the page's main thread", f"{opening['processor']['median_seconds']:.1f} s"),
+    ]
+    machine_told = f"load {load:.0f} on {result['machine']['cores']} cores"
+    head = f"| headless Chromium, median of {result['rounds']}, {machine_told} | |"
+    return "\n".join([head, "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows)])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

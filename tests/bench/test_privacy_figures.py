@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from uicgpu.bench.privacy import privacy_table, search_table
+from uicgpu.bench.privacy import privacy_table, search_table, utility_table
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = json.loads((ROOT / "bench" / "results" / "privacy.json").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("table", [privacy_table, search_table])
+@pytest.mark.parametrize("table", [privacy_table, search_table, utility_table])
 def test_the_page_shows_the_measured_figures(table):
     assert table(RESULT) in (ROOT / "docs" / "privacy.md").read_text(encoding="utf-8")
 
