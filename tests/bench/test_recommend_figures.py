@@ -63,6 +63,12 @@ def test_the_generated_shop_is_the_same_again_and_has_a_long_tail():
     assert (order == np.arange(len(events))).all()
 
 
+def test_the_recommender_is_nowhere_significantly_below_the_best_single_arm_and_mostly_above():
+    intervals = [found["difference"]["recommender-best_single"] for found in read("recommender").values()]
+    assert all(high >= 0 for _, _, high in intervals)
+    assert 2 * sum(low > 0 for _, low, _ in intervals) > len(intervals)
+
+
 def test_the_page_tells_what_the_default_recommender_costs(page):
     cost = read("recommend-cost")
     seconds = cost["processor_seconds_1_thread"]
