@@ -27,7 +27,6 @@ PLAIN: Final = (
     "evaluation.gain_over_best_single_percent",
     "evaluation.smallest_detectable_difference",
     "rare_items.users",
-    "new_items.users",
     "seeds.recommender.ndcg@10.sd",
     "data.events",
     "data.users",
@@ -41,7 +40,6 @@ def figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
     names = [name for name in metrics if name.startswith("ranking.") and name.endswith(f".{METRIC}")]
     ranking = {name.split(".")[1]: _triple(metrics, name) for name in names if metrics[name] is not None}
     rare = {name: _triple(metrics, f"rare_items.{name}.{METRIC}") for name in ("ease", "ease_text", "ease_text-ease")}
-    new = {name: _triple(metrics, f"new_items.{name}.{METRIC}") for name in ("text", "new_item")}
     return {
         "ranking": ranking,
         "difference": {name: _triple(metrics, f"difference.{name}.{METRIC}") for name in DIFFERENCES},
@@ -49,7 +47,6 @@ def figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
             name: _triple(metrics, f"ablation.{name}.{METRIC}") for name in ("real-none", "random-none", "real-random")
         },
         "rare": rare,
-        "new": new,
         **{name: metrics.get(name) for name in PLAIN},
     }
 

@@ -21,24 +21,24 @@ def two_shelves(world, new=4):
     return events, Catalogue(vectors.astype(np.float32), None, [f"thing {item}" for item in range(20 + new)])
 
 
-def test_scores_against_a_loop(world):
+def test_the_closest_texts_take_the_last_places(world):
     events, catalogue = two_shelves(world)
     part = world.part(events, catalogue.item_vectors)
-    rung = NewItems(part)
+    rung = NewItems(part, places=2)
     assert rung.items.tolist() == [20, 21, 22, 23]
-    blend = np.random.default_rng(1).normal(size=(3, 24))
-    vectors = part.directions.astype(np.float64)
-    for place, item in enumerate(rung.items):
-        cosines = vectors[:20] @ vectors[item]
-        near = np.argsort(-cosines, kind="stable")[:10]
-        weights = np.maximum(cosines[near], 0) ** 2
-        expected = (blend[:, near] * weights).sum(axis=1) / (weights.sum() + 1)
-        np.testing.assert_allclose(rung.score(blend)[:, place], expected, rtol=1e-5)
-    cosines = np.random.default_rng(2).normal(size=(3, 24)).astype(np.float32)
-    for row, own in enumerate(rung.order(rung.score(blend), cosines)):
-        both = (rung.score(blend)[row], cosines[row, 20:])
-        expected = sum((values - np.mean(values)) / np.std(values) for values in both)
-        np.testing.assert_allclose(own, expected, rtol=1e-5)
+    random = np.random.default_rng(1)
+    total, cosines = random.normal(size=(8, 24)), random.normal(size=(8, 24)).astype(np.float32)
+    total[:, 23] = -np.inf
+    before, served = total.copy(), np.arange(8) != 5
+    placed = rung.place(total, cosines, served, 6)
+    assert (total[5] == before[5]).all() and not placed[5].any()
+    for row in np.flatnonzero(served):
+        known = cosines[row, :20]
+        fitting = [item for item in (20, 21, 22) if cosines[row, item] > known.mean() + 0.5 * known.std()]
+        fitting = sorted(fitting, key=lambda item, row=row: -cosines[row, item])[:2]
+        best = np.argsort(-before[row, :20])[: 6 - len(fitting)].tolist()
+        order = np.argsort(-total[row], kind="stable")[:6].tolist()
+        assert order == best + fitting and np.flatnonzero(placed[row]).tolist() == sorted(fitting)
 
 
 def test_new_items_reach_users_they_fit_and_say_why(world):

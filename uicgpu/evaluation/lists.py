@@ -13,7 +13,6 @@ from uicgpu.evaluation.ranking import LONGEST_LIST, Truth
 from uicgpu.recommend.arms import Arm
 from uicgpu.recommend.cold import Rung, ladder_weights, rungs
 from uicgpu.recommend.inputs import UserBlock
-from uicgpu.recommend.new_items import SOURCE, NewItems
 from uicgpu.recommend.ranker import Ranker
 from uicgpu.recommend.recommender import Recommender
 from uicgpu.recommend.rows import best_items, exclude
@@ -56,9 +55,8 @@ def rank_all(recommender: Recommender, truth: Truth, extra: Extra) -> Lists:
     """The 20 best items per method: int32 [users, <= 20], -1 for no item.
 
     ``blend`` and ``recommender`` follow the ladder for users with short histories; ``recommender/1`` … are other seeds
-    of the ranker; ``rare/<method>`` ranks items with one to three events among themselves, ``new/text`` and
-    ``new/new_item`` those without any, by their text and by their rung of the ladder; ``<grouping>`` is the blend with
-    that grouping as one more arm, ``ranker/<grouping>`` the recommender with it.
+    of the ranker; ``rare/<method>`` ranks items with one to three events among themselves, ``new/text`` items without
+    any; ``<grouping>`` is the blend with that grouping as one more arm, ``ranker/<grouping>`` the recommender with it.
     """
     part, arms = recommender.part, recommender.arms
     depth = min(LONGEST_LIST, part.events.n_items)
@@ -66,7 +64,6 @@ def rank_all(recommender: Recommender, truth: Truth, extra: Extra) -> Lists:
     ladders = {name: ladder_weights(weights, short, (*arms, name)) for name, weights in extra.variants.items()}
     rare = part.known & (part.item_counts <= FEW_EVENTS)
     new = ~part.known & part.has_text
-    rung_for_new = NewItems(part)
 
     def work(block: UserBlock) -> Lists:
         found: Lists = {}
@@ -102,11 +99,6 @@ def rank_all(recommender: Recommender, truth: Truth, extra: Extra) -> Lists:
             masked = z["text"].copy()
             exclude(masked, block.offsets, block.items, new[None], recommender.allow_repeat)
             found["new/text"] = best_items(masked, depth)
-        if rung_for_new.items.size and "text" in z:
-            scores = rung_for_new.score(recommender.blend(z, rungs(block, part)))
-            masked = np.full(total.shape, -np.inf)
-            masked[:, rung_for_new.items] = rung_for_new.order(scores, z["text"])
-            found[f"new/{SOURCE}"] = best_items(masked, depth)
         for name, scores in z.items():
             exclude(scores, block.offsets, block.items, part.known[None], recommender.allow_repeat)
             found[name] = best_items(scores, depth)

@@ -174,19 +174,6 @@ class Recommender:
         standardise(scores, block.offsets, block.items, self.part.known, arm.judges_unknown, self.allow_repeat)
         return scores
 
-    def blend(
-        self,
-        z: Mapping[str, NDArray[np.float32]],
-        rung: NDArray[np.int8],
-        ladder: Mapping[str, NDArray[np.float64]] | None = None,
-    ) -> NDArray[np.float64]:
-        """Weighted sum of z-scores of every item, seen ones included, float64 [b, items]; see :meth:`add_up`."""
-        total = np.zeros((rung.size, self.part.events.n_items), np.float64)
-        for name, weights in (self._ladder if ladder is None else ladder).items():
-            if weights[rung].any():
-                add_weighted(total, z[name], weights[rung])
-        return total
-
     def add_up(
         self,
         block: UserBlock,
@@ -202,8 +189,12 @@ class Recommender:
         ladder
             Other weights than the recommender's own, per arm float64 [4], one for each rung.
         """
+        ladder = self._ladder if ladder is None else ladder
         rung = rungs(block, self.part)
-        total = self.blend(z, rung, ladder)
+        total = np.zeros((len(block), self.part.events.n_items), np.float64)
+        for name, weights in ladder.items():
+            if weights[rung].any():
+                add_weighted(total, z[name], weights[rung])
         exclude(total, block.offsets, block.items, self._allowed[rung], self.allow_repeat)
         return total
 
@@ -321,7 +312,7 @@ class Recommender:
             total[np.flatnonzero(served)[:, None], new.items] = 0.0
         if outside is not None:
             total[:, outside] = -np.inf
-        placed = new.place(total, self.blend(z, rung), self.arms["text"].score(block), served, top) if new else None
+        placed = new.place(total, self.arms["text"].score(block), served, top) if new else None
         top = min(top, total.shape[1])
         if diversity > 0 or calibration > 0:
             items = rerank(total, block, top, diversity, calibration)
