@@ -84,12 +84,13 @@ def test_a_browser_that_gives_nothing_is_an_error(tmp_path, monkeypatch):
         ("5 of 6 names come from the language model m, the others from the terms", "6 个名称中有 5 个"),
         ("ranker and blend together served held-back validation users best", "由两者共同决定顺序"),
         ("ranker and single arm together served held-back validation users best", "最佳单一方法合用"),
-        ("no blend: it did not help validation users it was not learned on; ease takes its place", "由EASE代替"),
+        ("no blend: it did not help validation users it was not learned on; ease serves", "由EASE代替"),
         ("the ranker alone served held-back validation users best", "由它决定顺序"),
         ("no ranker: it did not help validation users whom it was not trained on", "未用排序模型"),
         ("no ranker: 12 validation users chose a candidate, 50 are needed", "至少需要 50 位"),
         ("features that were off under this split or with these data: time", "排序特征：time"),
         ("no ablation: the users form a single cluster or have no interest vectors", "没有消融对比"),
+        ("nothing was tuned: default settings and weights, no ranker", "没有调参"),
     ],
 )
 def test_notes_are_told_in_the_language_of_the_page(note, told):

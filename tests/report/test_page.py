@@ -165,6 +165,7 @@ def test_chinese(fake_run):
     text = Page(build_report(fake_run(language="zh", clusters=4))).text
     assert "用户兴趣报告" in text and "科幻" in text and "优于热门" in text
     assert "Clusters" not in text
+    assert "3,120 个词元" in text and not [word for word in ("rows read", "distinct", "events kept") if word in text]
     assert "用户兴趣报告" in Page(build_report(fake_run(), language="zh")).text
 
 

@@ -51,7 +51,7 @@ _KNOWN: Final = tuple(
             "note.ease_head",
         ),
         (
-            r"no blend: it did not help validation users it was not learned on; (\w+) takes its place",
+            r"no blend: it did not help validation users it was not learned on; (\w+) serves",
             "note.no_blend",
         ),
         ("ranker and single arm together served held-back validation users best", "note.ranker_arm"),
@@ -60,6 +60,7 @@ _KNOWN: Final = tuple(
         (rf"no ranker: {_NUMBER} validation users chose a candidate, {_NUMBER} are needed", "note.ranker_few"),
         ("no ranker: it did not help validation users whom it was not trained on", "note.ranker_off"),
         (r"features that were off under this split or with these data: (.+)", "note.features_off"),
+        ("nothing was tuned: default settings and weights, no ranker", "note.untuned"),
         ("no ablation: the users form a single cluster or have no interest vectors", "note.no_ablation"),
         (rf"{_NUMBER} of {_NUMBER} names come from the language model (.+), the others from the terms", "note.names"),
     )
