@@ -127,6 +127,11 @@ def test_utility_is_told_for_four_budgets(finished):
     assert table[3]["count_error"] < 0.05 < table[0]["count_error"]
 
 
+def test_the_command_tells_what_privacy_costs(finished, capsys):
+    assert call(["privacy", str(finished(users=300, clusters=3)), "--utility"]) == 0
+    assert capsys.readouterr().out.count("counts off by") == 4
+
+
 FORMULAS = [
     "=1+1",
     "+1",

@@ -59,5 +59,7 @@ def _told(result: dict[str, Any]) -> dict[str, Any]:
     lines["user ids found"] = result["ids_found"]
     lines["personal data found"] = result["personal_data_found"]
     for row in result.get("differential_privacy", []):
-        lines[f"epsilon {row['epsilon']}"] = f"ARI {row['ari']:.3f}, spread ×{row['spread']:.3f}"
+        lines[f"epsilon {row['epsilon']}"] = (
+            f"ARI {row['ari']:.3f}, spread ×{row['spread']:.3f}, counts off by {row['count_error']:.0%}"
+        )
     return lines
