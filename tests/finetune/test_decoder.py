@@ -85,8 +85,9 @@ def test_sentence_transformers_gives_the_same_vectors(adapted):
 def test_the_command_chooses_adapters_for_a_decoder(decoder_folder, files, tmp_path):
     out = tmp_path / "encoder"
     given = ["train", *files, "--model", str(decoder_folder), "--steps", "2", "--block", "24", "--out", str(out), "-q"]
+    given += ["--rank", "4"]
     assert call(given) == 0
     facts = json.loads((out / "training.json").read_text())
-    assert facts["settings"]["recipe"] == "lora"
+    assert (facts["settings"]["recipe"], facts["settings"]["rank"]) == ("lora", 4)
     assert facts["base"]["architecture"] == "qwen3"
     assert "lora" in {row["arm"] for row in facts["gate"]["table"]}

@@ -29,6 +29,7 @@ from uicgpu.settings import resolve_settings
 @click.option("--steps", type=click.IntRange(1), help="Optimiser steps of the encoder. Default: 100.")
 @click.option("--block", type=click.IntRange(2), help="Texts per step. Default: 256.")
 @click.option("--learning-rate", type=float, help="Peak learning rate. Default: 0.0003, for lora 0.002.")
+@click.option("--rank", type=click.IntRange(1), help="lora: rank of the adapters. Default: 16.")
 @click.option("--temperature", type=float, help="Temperature of the softmax. Default: 0.1.")
 @click.option(
     "--log-q",
@@ -66,6 +67,7 @@ def command(
     steps: int | None,
     block: int | None,
     learning_rate: float | None,
+    rank: int | None,
     temperature: float | None,
     log_q: float | None,
     window: int | None,
@@ -105,6 +107,7 @@ def command(
             steps=steps,
             block=block,
             learning_rate=learning_rate,
+            rank=rank,
             temperature=temperature,
             log_q=log_q,
             objective=resolved.settings.objective,

@@ -22,6 +22,7 @@ MASKED_STEPS: Final = 200
 RecipeName = Literal["whiten", "head", "full", "lora"]
 RECIPES: Final[tuple[RecipeName, ...]] = ("whiten", "head", "full", "lora")
 LORA_RATE: Final = 2e-3
+RANK: Final = 16
 DECODERS: Final = frozenset({"qwen3", "gemma3_text"})
 """Architectures too large to train whole on what most people have: LoRA is their default."""
 
@@ -60,7 +61,7 @@ class Recipe:
     name: RecipeName = "full"
     schedule: Schedule = field(default_factory=Schedule)
     held_out: float = 0.1
-    rank: int = 16
+    rank: int = RANK
     masked_steps: int = 0
     hard_negatives: float = 0.0
     objective: Objective = "block"
@@ -120,6 +121,7 @@ def recipe_of(
     window: int | None = None,
     window_days: float | None = None,
     latest: int | None = None,
+    rank: int | None = None,
     structure: float = LEAST_STRUCTURE,
 ) -> Recipe:
     """Turn names and what the user gave into a recipe; recipe ``auto`` is ``full``, for decoder models ``lora``."""
@@ -138,6 +140,7 @@ def recipe_of(
     return Recipe(
         name,  # type: ignore[arg-type]
         schedule,
+        rank=RANK if rank is None else rank,
         masked_steps=masked_steps,
         hard_negatives=hard_negatives,
         objective=objective,  # type: ignore[arg-type]
