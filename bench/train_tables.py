@@ -18,7 +18,7 @@ END: Final = "<!-- end -->\n"
 TITLES: Final = {
     "films": "Films",
     "retail": "Retail",
-    "groceries": "Groceries, used for no decision",
+    "groceries": "Groceries, used for no setting of the training",
     "anime": "Anime, Chinese titles",
     "films_lora": "Films, adapters (LoRA) instead of all weights",
 }
