@@ -154,7 +154,7 @@ def test_cupy_and_cuml_lead_to_the_bytes_of_the_cpu(shop, on_cpu, install, tmp_p
     assert gpu.called("faiss.knn_gpu") and gpu.called("cupy.linalg.cholesky")
 
 
-def test_triton_and_torch_lead_to_the_bytes_of_the_cpu(shop, on_cpu, install, torch_device, tmp_path):
+def test_kernels_and_torch_lead_to_the_bytes_of_the_cpu(shop, on_cpu, install, torch_device, tmp_path):
     install(triton=True)
     with torch_device() as device:
         run = uic.run({**shop, "device": "cuda:0", "dtype": "float32", "out": str(tmp_path / "run")})
@@ -232,6 +232,22 @@ def test_consensus_and_former_ids(shop, plain, install, tmp_path):
     assert contents(runs[1]) == contents(runs[0])
     assert runs[1].facts("cluster")["previous"]["kept"]
     assert runs[1].manifest["stages"]["cluster"]["engines"]["agglomerative"] == "scikit-learn"
+
+
+@pytest.mark.slow
+def test_training_stays_on_the_device(shop, own_cache, install, torch_device, tmp_path):
+    """All weights are trained there; packs of other sizes than on the CPU leave the last digits open."""
+    given = {**shop, "train": True, "recipe": "full", "tune": "off", "dtype": "float32"}
+    cpu = uic.run({**given, "device": "cpu", "out": str(tmp_path / "cpu")})
+    install(triton=True)
+    with torch_device() as device:
+        run = uic.run({**given, "device": "cuda", "out": str(tmp_path / "cuda")})
+    ours, wanted = (each.facts("train") for each in (run, cpu))
+    assert (ours["ships"], ours["pairs"], ours["users_judged"]) == tuple(
+        wanted[name] for name in ("ships", "pairs", "users_judged")
+    )
+    assert ours["ndcg_held_out"] == pytest.approx(wanted["ndcg_held_out"], abs=0.02)
+    assert device.calls > 10_000
 
 
 @pytest.mark.parametrize(

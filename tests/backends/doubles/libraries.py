@@ -279,6 +279,7 @@ def install_triton(monkeypatch, device: Device) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: device.count)
     monkeypatch.setattr(torch.cuda, "device", lambda number: contextlib.nullcontext())
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
     if not kernels.is_interpreting():
         monkeypatch.setitem(sys.modules, "triton", types.ModuleType("triton"))
         monkeypatch.setattr(assign, "nearest_three", kernels.nearest_three)
