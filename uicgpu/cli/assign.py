@@ -35,7 +35,7 @@ def command(run_path: Path, out_file: Path, as_json: bool, quiet: bool, verbose:
     events = flags.pop("events")
     if not events:
         raise SettingsError("no events given", fix="add --events PATH (a file, a folder or a glob)")
-    from uicgpu.pipeline.finished import assign_users
+    from uicgpu.pipeline.placing import assign_users
 
     progress = TerminalProgress(verbosity(quiet, verbose))
     frame = assign_users(run_path, events, flags, progress)
