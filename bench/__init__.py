@@ -10,6 +10,8 @@ BENCHMARKS = {
     "encode": "uicgpu.bench.encode:bench_encode",
     "hdbscan": "uicgpu.bench.hdbscan:bench_hdbscan",
     "kmeans": "uicgpu.bench.kmeans:bench_kmeans",
+    "pool": "uicgpu.bench.pool:bench_pool",
+    "topk": "uicgpu.bench.topk:bench_topk",
     "recommend": "uicgpu.bench.recommend:bench_recommend",
     "evaluate": "uicgpu.bench.evaluate:bench_evaluate",
 }

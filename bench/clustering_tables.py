@@ -26,3 +26,30 @@ def hdbscan_table(result: Mapping[str, Any]) -> str:
         agreement = f"{told['agreement']['hdbscan-rs']:.3f}" if peer else "–"
         lines.append(f"| {size.replace('x', ' × ')} | {ours['median_seconds']:.2f} | {factor} | {agreement} |")
     return "\n".join(lines)
+
+
+def growth_table(result: Mapping[str, Any]) -> str:
+    """Return seconds, exponent and peak memory of the spanning tree per number of points."""
+    lines = ["| points × 384 | tree, s | exponent | peak, GiB |", "| --- " * 4 + "|"]
+    for rows, told in sorted(result["growth"].items(), key=lambda entry: int(entry[0])):
+        exponent = f"{told['exponent']:.2f}" if "exponent" in told else "–"
+        lines.append(f"| {rows} | {told['seconds']:.2f} | {exponent} | {told['peak_bytes'] / 2**30:.2f} |")
+    return "\n".join(lines)
+
+
+def pool_table(result: Mapping[str, Any]) -> str:
+    """Return seconds of one thread and the factors of the other programs, for sums and for unit vectors."""
+    lines = ["| result | uicgpu, s | scipy | torch |", "| --- " * 4 + "|"]
+    for kind, told in result["processor_1_thread"].items():
+        factors = " | ".join(f"{told[name]['times_reference']:.2f}×" for name in ("scipy", "torch"))
+        lines.append(f"| {kind} | {told['uicgpu']['median_seconds']:.3f} | {factors} |")
+    return "\n".join(lines)
+
+
+def topk_table(result: Mapping[str, Any]) -> str:
+    """Return seconds of one thread and the factors of FAISS and of the product alone."""
+    told = result["processor"]
+    lines = ["| queries × points | uicgpu, s | faiss | product alone |", "| --- " * 4 + "|"]
+    factors = " | ".join(f"{told[name]['times_reference']:.2f}×" for name in ("faiss", "product alone"))
+    lines.append(f"| {result['queries']} × {result['points']} | {told['uicgpu']['median_seconds']:.2f} | {factors} |")
+    return "\n".join(lines)

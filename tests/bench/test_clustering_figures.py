@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from uicgpu.bench import choose_k, consensus
+from uicgpu.bench import choose_k, consensus, hdbscan, pool, topk
 from uicgpu.bench.clustering_tables import hdbscan_table, kmeans_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,3 +57,14 @@ def test_what_the_page_says_of_the_consensus():
 @pytest.mark.parametrize("name", ["consensus", "choose_k"])
 def test_no_place_of_a_machine_is_told(name):
     assert "/" not in json.dumps(measured(name))
+
+
+def test_the_small_benchmarks_run():
+    points = np.random.default_rng(0).standard_normal((900, 24)).astype(np.float32)
+    pooled = pool.measure(points, 1, lambda _: None, users=200)["processor_1_thread"]
+    assert pooled.keys() == {"sums", "unit vectors"}
+    assert all(told["largest_difference"] < 1e-4 for arms in pooled.values() for told in arms.values())
+    found = topk.measure(points, 1, lambda _: None, queries=64)
+    assert found["faiss_share"] == 1 and found["processor"].keys() == {"uicgpu", "faiss", "product alone"}
+    grown = hdbscan.growth(points, lambda _: None, sizes=(200, 900))
+    assert grown.keys() == {"200", "900"} and "exponent" in grown["900"]
