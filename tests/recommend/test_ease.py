@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from uicgpu.recommend.ease import Ease, RecentEase
+from uicgpu.recommend.ease import BUDGET_SHARE, Ease, RecentEase
 
 
 def constrained_solve(matrix, penalty, dropout):
@@ -35,7 +35,7 @@ def test_primal_equals_dual(world):
 
 def test_the_head_follows_the_memory_budget(world):
     part = world.part(world.random(12, users=200, items=80), memory=64 * 2**20)
-    part.backend.memory = 20 * 30**2
+    part.backend.memory = int(20 * 30**2 / BUDGET_SHARE) + 1
     arm = Ease(5.0, form="primal").fit(part)
     assert arm.head.size == 30
     assert part.item_counts[arm.head].min() >= np.delete(part.item_counts, arm.head).max()

@@ -7,6 +7,7 @@ from uicgpu.errors import InputError, SettingsError, UicError
 from uicgpu.recommend import Catalogue, Recommender, recommend_all
 from uicgpu.recommend.arms import FULL_ONLY, METHODS, arms_in_blend, arms_shown
 from uicgpu.recommend.cold import Rung, ladder_weights, rungs, short_history_weights
+from uicgpu.recommend.ease import BUDGET_SHARE
 from uicgpu.recommend.grids import GRIDS, grid
 from uicgpu.recommend.reasons import quote
 from uicgpu.recommend.rows import check_finite
@@ -186,7 +187,7 @@ def test_quotes_are_one_short_line():
 def test_the_head_of_ease_is_told(world):
     events = world.random(23, users=100, items=60)
     backend = choose_backend("cpu", threads=1, memory=64 * 2**20)
-    backend.memory = 20 * 20**2
+    backend.memory = int(20 * 20**2 / BUDGET_SHARE) + 1
     recommender = Recommender(None, backend).fit(events, catalogue_of(events))
     assert "EASE covers the 20 most frequent of 60 items" in recommender.notes[0]
 

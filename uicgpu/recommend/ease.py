@@ -16,6 +16,8 @@ DUAL_BELOW = 0.7
 ROWS_PER_CHUNK = 256
 PRIMAL_BYTES = 20
 """Per entry of items x items: Gram and inverse in float64, weights in float32."""
+BUDGET_SHARE = 0.85
+"""Of the memory budget; the rest is for the events and for the tables of the other arms, which are there at once."""
 
 
 class Ease:
@@ -130,6 +132,7 @@ class Ease:
 
     def _plan(self, users: int, items: int, memory: int) -> tuple[bool, int]:
         """Whether to solve over users, and how many items fit into memory."""
+        memory = int(BUDGET_SHARE * memory)
         dual_bytes = 16 * users**2 + 16 * users * items + 4 * items**2
         dual = users < DUAL_BELOW * items and dual_bytes <= memory
         if self.form != "auto":
