@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-import resource
 import warnings
 from collections.abc import Callable
 from typing import Any, Final
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from uicgpu.bench import kmeans_growth
 from uicgpu.bench.embeddings import household_weeks
 from uicgpu.bench.measure import Arm, machine, summary, take_turns
 from uicgpu.randomness import generator
@@ -33,7 +33,8 @@ Fit = Callable[[NDArray[np.float32], NDArray[np.float32], int], float | None]
 
 def bench_kmeans(*, count: int, rounds: int, say: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Measure all programs that are installed; ``count`` belongs to other benchmarks and is not used."""
-    return measure(household_weeks(), rounds, say)
+    points = np.ascontiguousarray(household_weeks())
+    return measure(points, rounds, say) | extras(points, rounds, say)
 
 
 def measure(
@@ -44,10 +45,25 @@ def measure(
     result: dict[str, Any] = {"machine": machine(), "rows": len(points), "dim": points.shape[1]}
     result |= {"iterations": ITERATIONS, "rounds": rounds, "clusters": {}}
     for k in clusters:
-        rng = generator(0, f"bench/kmeans/{k}")
-        start = points[np.sort(rng.choice(len(points), k, replace=False))].copy()
-        result["clusters"][str(k)] = compare(points, start, rounds, say)
+        result["clusters"][str(k)] = compare(points, choose(k, points), rounds, say)
     return result
+
+
+def extras(points: NDArray[np.float32], rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """Growth, seeding and batches on ``points``."""
+    say("kmeans: growth, seeding, batches")
+    some = [(name, fit) for name, fit in programs() if name != "superkmeans"]
+    return {
+        "growth": kmeans_growth.growth(points, choose, some),
+        "seeding": kmeans_growth.seeding(points, rounds),
+        "batches": kmeans_growth.batches(points, choose(CLUSTERS[0], points)),
+    }
+
+
+def choose(k: int, points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Start: ``k`` random rows, the same for the same number of rows."""
+    rng = generator(0, f"bench/kmeans/{k}")
+    return points[np.sort(rng.choice(len(points), k, replace=False))].copy()
 
 
 def compare(
@@ -59,7 +75,7 @@ def compare(
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore")
         arms = [
-            Arm(name, _bind(fit, points, start, 1), _bind(fit, points[:4096], start, 1)) for name, fit in _programs()
+            Arm(name, _bind(fit, points, start, 1), _bind(fit, points[:4096], start, 1)) for name, fit in programs()
         ]
         arms.append(Arm("product alone", lambda: _product(points, start)))
         seconds, inertia = take_turns(arms, rounds, 1, "processor", say)
@@ -68,9 +84,9 @@ def compare(
     if os.getloadavg()[0] < IDLE:
         with warnings.catch_warnings(), threadpool_limits(2):
             warnings.simplefilter("ignore")
-            arms = [Arm(name, _bind(fit, points, start, 2)) for name, fit in _programs()]
+            arms = [Arm(name, _bind(fit, points, start, 2)) for name, fit in programs()]
             told["wall_2_threads"] = summary(take_turns(arms, rounds, 2, "wall", say)[0], "uicgpu")
-    told["peak_memory_mb_of_all"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    told["peak_memory_mb"] = kmeans_growth.memory(points, start, [name for name, _ in programs()])
     return told
 
 
@@ -88,7 +104,8 @@ def _product(points: NDArray[np.float32], start: NDArray[np.float32]) -> float:
     return 0.0
 
 
-def _programs() -> list[tuple[str, Fit]]:
+def programs() -> list[tuple[str, Fit]]:
+    """Every program that is installed, and how it fits."""
     found: list[tuple[str, Fit]] = [("uicgpu", _uicgpu), ("scikit-learn", _scikit_learn), ("faiss", _faiss)]
     if importlib.util.find_spec("superkmeans"):
         found.append(("superkmeans", _superkmeans))
