@@ -96,12 +96,17 @@ def choose_axes(
     energy = float(np.trace(moment, dtype=np.float64))
     if not 0 < energy < np.inf:
         return None
+    solved = 0
     for width, share in widths:
         if dim < 2 * width:
             break
-        values, axes = linalg.eigh(moment, subset_by_index=(dim - width + EXTRA, dim - 1))
-        if values.sum(dtype=np.float64) >= share * energy:
-            return np.ascontiguousarray(np.linalg.qr(axes[:, ::-1].astype(np.float64))[0], np.float32)
+        count = width - EXTRA
+        if count > solved:  # the first two widths take one solution
+            solved = max(count, WIDTHS[0][0] - EXTRA)
+            values, axes = linalg.eigh(moment, subset_by_index=(dim - solved, dim - 1))
+        if values[-count:].sum(dtype=np.float64) >= share * energy:
+            chosen_axes = axes[:, : -count - 1 : -1].astype(np.float64)
+            return np.ascontiguousarray(np.linalg.qr(chosen_axes)[0], np.float32)
     return None
 
 

@@ -15,7 +15,7 @@ from uicgpu.kernels.lanes import LANES, at_least, lowest_bit
 
 TILE: Final = 64
 """Rows whose products are taken together: they stay in the cache until all are looked through."""
-SLOTS: Final = 6
+SLOTS: Final = 8
 """Centroids beside the own one whose remainder a point remembers."""
 FULL: Final = 12
 """One exact score per so many products of a tile costs as much as a product over all dimensions."""
