@@ -113,7 +113,7 @@ def _measure(folder: str, name: str) -> int:
     """Megabytes over what was held before the fit; imports and compilation come first."""
     from uicgpu.bench.kmeans import programs
 
-    points, start = np.load(Path(folder) / "points.npy"), np.load(Path(folder) / "start.npy")
+    points, start = (np.load(Path(folder) / f"{part}.npy", allow_pickle=False) for part in ("points", "start"))
     fit = dict(programs())[name]
     fit(points[:4096], start, 1)
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
