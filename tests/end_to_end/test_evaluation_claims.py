@@ -125,5 +125,8 @@ def test_better_is_said_only_where_the_interval_excludes_0(finished, metrics):
         for name in means(metrics, "difference")
         if name.endswith("-popularity")
     )
-    printed = summarise(uic.open_run(finished))["best method"]
-    assert "better" not in printed and "popularity" in printed
+    printed = summarise(uic.open_run(finished))["recommender"]
+    arm = metrics["evaluation.best_single_arm"]
+    assert "better" not in printed
+    for name in ("recommender", arm, "popularity"):
+        assert f"{metrics[f'ranking.{name}.ndcg@10']:.4f}" in printed

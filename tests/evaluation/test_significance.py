@@ -1,7 +1,9 @@
+import math
+
 import numpy as np
 import pytest
 
-from uicgpu.evaluation.significance import bootstrap, holm
+from uicgpu.evaluation.significance import FEW_BEYOND, bootstrap, holm
 from uicgpu.randomness import generator
 
 
@@ -19,8 +21,12 @@ def test_against_a_naive_loop_over_the_same_resamples():
         low, high = np.percentile(means[name], [2.5, 97.5])
         assert (found[name].low, found[name].high) == pytest.approx((low, high), abs=1e-12)
         assert found[name].mean == pytest.approx(values[name].mean())
-        below, above = np.mean(np.array(means[name]) <= 0), np.mean(np.array(means[name]) >= 0)
-        assert found[name].p == pytest.approx(min(1, 2 * (min(below, above) * 150 + 1) / 151))
+        drawn_means = np.array(means[name])
+        beyond = min((drawn_means <= 0).sum(), (drawn_means >= 0).sum())
+        p = min(1, 2 * (beyond + 1) / 151)
+        if beyond < FEW_BEYOND:
+            p = min(p, math.erfc(abs(values[name].mean()) / drawn_means.std() / math.sqrt(2)))
+        assert found[name].p == pytest.approx(p)
 
 
 def test_the_interval_covers_as_it_should():
@@ -30,6 +36,16 @@ def test_the_interval_covers_as_it_should():
         interval = bootstrap({"x": sample}, 200, seed)["x"]
         hits += interval.low <= 1.0 <= interval.high
     assert 0.88 <= hits / 200 <= 0.99
+
+
+def test_many_comparisons_leave_a_clear_difference_significant():
+    sample = np.random.default_rng(3).normal(1.0, 1.0, 200)  # 14 standard errors above 0
+    weak = np.random.default_rng(4).normal(0.25, 1.0, 200)
+    found = bootstrap({"clear": sample, "weak": weak}, 1000, 0)
+    assert 0 < found["clear"].p < 1e-30, "the count alone says .002, which times 100 comparisons is chance"
+    assert holm({"clear": found["clear"].p, **{f"n{place}": 1.0 for place in range(99)}})["clear"] < 1e-25
+    z = weak.mean() / (weak.std() / np.sqrt(200))
+    assert found["weak"].p == pytest.approx(math.erfc(z / math.sqrt(2)), rel=0.9)
 
 
 def test_pairing_and_constants():

@@ -32,7 +32,9 @@ def test_flat_names_become_tables():
     assert scores.estimate("cluster.stability") == Estimate(0.6, 0.5, 0.7)
     assert scores.estimate("cluster.silhouette") is None
     assert scores.metric == "ndcg@10"
-    assert scores.best == "blend", "ties go to the first name"
+    assert scores.best == scores.serving == "blend", "ties go to the first name"
+    served = read_scores({**METRICS, "ranking.recommender.ndcg@10": 0.01})
+    assert (served.best, served.serving) == ("blend", "recommender"), "what recommends, not the best of the test"
 
 
 def test_sign_needs_an_interval_that_excludes_zero():

@@ -9,7 +9,7 @@ import click
 
 from uicgpu.cli.options import MACHINE, SPLITTING, output_options, setting_options, verbosity
 from uicgpu.cli.output import TerminalProgress, print_result
-from uicgpu.cli.summary import best_method, group_line, survey_lines, survey_warnings
+from uicgpu.cli.summary import group_line, ranking_line, survey_lines, survey_warnings
 from uicgpu.cli.tables import check_suffix, write_table
 from uicgpu.runs.folder import write_json
 
@@ -71,7 +71,7 @@ def command(
         {
             "split": metrics.get("evaluation.split"),
             "users": metrics.get("evaluation.users"),
-            "best method": best_method(metrics),
+            "recommender": ranking_line(metrics),
             **lines,
             **survey_lines(told),
             "out": str(out_file.resolve()),

@@ -10,14 +10,14 @@ from uicgpu.vocabulary import StageName
 
 
 def summarise(run: Run) -> dict[str, Any]:
-    """Return users, items, events, clusters, the best method with its interval, and the report's path."""
+    """Return users, items, events, clusters, how well it recommends, and the report's path."""
     clean = run.facts(StageName.CLEAN)
     return {
         "users": clean["users"],
         "items": run.items.height,
         "events": clean["events_kept"],
         "clusters": _clusters(run),
-        "best method": best_method(run.metrics),
+        "recommender": ranking_line(run.metrics),
         "report": str(run.report.resolve()),
     }
 
@@ -55,23 +55,22 @@ def _clusters(run: Run) -> str:
     return f"{told})"
 
 
-def best_method(metrics: dict[str, Any]) -> str:
-    """Name the method with the highest NDCG@10, with its 95 % interval and the comparison with popularity."""
-    suffix = ".ndcg@10"
-    scores = {
-        name.removeprefix("ranking.").removesuffix(suffix): value
-        for name, value in metrics.items()
-        if name.startswith("ranking.") and name.endswith(suffix) and isinstance(value, float)
-    }
-    if not scores:
+def ranking_line(metrics: Mapping[str, Any]) -> str:
+    """NDCG@10 of what recommends, with its 95 % interval, beside the best single method and popularity.
+
+    The best single method is the one that validation users chose: the best of a test would be picked by its luck.
+    """
+    low, high = (metrics.get(f"ranking.recommender.ndcg@10.{end}") for end in ("low", "high"))
+    value = metrics.get("ranking.recommender.ndcg@10")
+    if value is None:
         return "not evaluated"
-    best = max(sorted(scores), key=lambda method: scores[method])
-    low, high = (metrics.get(f"ranking.{best}{suffix}.{end}") for end in ("low", "high"))
-    told = f"{best}, NDCG@10 {scores[best]:.4f}"
+    told = f"NDCG@10 {value:.4f}"
     if low is not None and high is not None:
         told += f" [{low:.4f}, {high:.4f}]"
-    if best != "popularity" and "popularity" in scores:
-        told += f", popularity {scores['popularity']:.4f}"
+    for label, method in (("best single method", metrics.get("evaluation.best_single_arm")), ("", "popularity")):
+        other = metrics.get(f"ranking.{method}.ndcg@10")
+        if other is not None:
+            told += f", {label} {method} {other:.4f}" if label else f", {method} {other:.4f}"
     return told
 
 

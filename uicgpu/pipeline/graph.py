@@ -167,7 +167,7 @@ STAGES: tuple[Stage, ...] = (
             "seed",
             "memory",
         ),
-        version=4,
+        version=5,
     ),
     Stage(
         StageName.RECOMMEND,

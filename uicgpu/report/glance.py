@@ -1,4 +1,4 @@
-"""At a glance: how much, how many, what was best, and one honest sentence."""
+"""At a glance: how much, how many, what recommends, and one honest sentence."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def glance_section(run: RunArtefacts, words: Words) -> dict[str, Any]:
     events = int(run.users[Column.EVENTS].cast(int).sum()) if users else 0
     kept = run.facts(StageName.CLEAN).get("events_kept")
     clusters = sum(profile["cluster"] != NOISE for profile in run.published)
-    best = run.scores.best
+    serving = run.scores.serving
     metric = run.scores.metric
-    estimate = run.scores.ranking[best][metric] if best and metric else None
+    estimate = run.scores.ranking[serving][metric] if serving and metric else None
     tiles = [
         {"label": words("glance.users"), "value": numbers.count(users)},
         {
@@ -32,9 +32,9 @@ def glance_section(run: RunArtefacts, words: Words) -> dict[str, Any]:
     return {
         "tiles": tiles,
         "best": None
-        if estimate is None or best is None or metric is None
+        if estimate is None or serving is None or metric is None
         else {
-            "name": words.named("method", best),
+            "name": words.named("method", serving),
             "figures": words(
                 "glance.best",
                 metric=words.named("metric", metric),

@@ -22,14 +22,14 @@ ABLATION_PAIRS: Final = (("real", "none"), ("real", "random"))
 
 
 def verdict(run: RunArtefacts, words: Words) -> str:
-    """One sentence on the best method; "better" is said only when the paired interval excludes 0."""
-    best, metric = run.scores.best, run.scores.metric
-    if best is None or metric is None:
+    """One sentence on the method that recommends; "better" is said only when the paired interval excludes 0."""
+    serving, metric = run.scores.serving, run.scores.metric
+    if serving is None or metric is None:
         return words("verdict.none")
-    name, label = words.named("method", best), words.named("metric", metric)
-    if best == BASELINE:
+    name, label = words.named("method", serving), words.named("metric", metric)
+    if serving == BASELINE:
         return words("verdict.baseline", metric=label)
-    difference = run.scores.difference(best, BASELINE, metric)
+    difference = run.scores.difference(serving, BASELINE, metric)
     if difference is None or not difference.bounded:
         return words("verdict.unpaired", method=name, metric=label)
     key = {1: "verdict.better", 0: "verdict.open", -1: "verdict.worse"}[difference.sign]

@@ -9,6 +9,7 @@ from typing import Any, Final
 from uicgpu.report.numbers import is_number
 
 BASELINE: Final = "popularity"
+SERVES: Final = "recommender"
 HEADLINE: Final = "ndcg@10"
 
 
@@ -70,6 +71,12 @@ class Scores:
         metric = self.metric
         scored = [(-values[metric].value, name) for name, values in self.ranking.items() if metric and metric in values]
         return min(scored)[1] if scored else None
+
+    @property
+    def serving(self) -> str | None:
+        """Method that makes the lists: the recommender; in figures without one the best method."""
+        metric = self.metric
+        return SERVES if metric and metric in self.ranking.get(SERVES, {}) else self.best
 
     def difference(self, first: str, second: str, metric: str | None) -> Estimate | None:
         """Paired difference first minus second, if it was computed."""
