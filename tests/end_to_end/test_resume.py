@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import random
@@ -16,22 +15,18 @@ from typing import Any
 import pytest
 
 from uicgpu.cli.main import call
-from uicgpu.report.cost import without_measured
 from uicgpu.runs.folder import sha256_file
 
 OPTIONS = ["--model", "minilm", "--label-column", "group", "-k", "4", "--bootstrap", "200"]
 
 
 def hashes(run: Path, *, without: tuple[str, ...] = ()) -> dict[str, str]:
-    """SHA-256 of every artefact; the manifest holds seconds and is left out, as is their place in the report."""
+    """SHA-256 of every artefact; the manifest holds seconds and is left out."""
     found = {
         str(path.relative_to(run)): sha256_file(path)
         for path in sorted(run.rglob("*"))
         if path.is_file() and path.name not in {"manifest.json", ".lock", *without} and "scratch" not in path.parts
     }
-    if "report.html" in found:
-        page = without_measured((run / "report.html").read_text(encoding="utf-8"))
-        found["report.html"] = hashlib.sha256(page.encode()).hexdigest()
     return found
 
 

@@ -56,10 +56,10 @@ def metrics_stage(context: StageContext) -> dict[str, Any]:
 
 
 def report_stage(context: StageContext) -> dict[str, Any]:
-    """Write ``report.html`` from the finished artefacts."""
+    """Write ``report.html`` from the finished artefacts, without seconds: equal runs leave equal bytes."""
     from uicgpu.report import build_report
 
-    write_text(context.folder.file(Artefact.REPORT), build_report(context.folder.path))
+    write_text(context.folder.file(Artefact.REPORT), build_report(context.folder.path, measured=False))
     return {}
 
 

@@ -1,12 +1,11 @@
 """What did the run cost? Seconds, memory, bytes, tokens and cache hits per stage, and counts of work.
 
-Counts and bytes are the same on every machine. What was measured on one machine stands between two marks in the page:
-without it, two reports of equal runs are equal byte for byte (:func:`without_measured`).
+Counts and bytes are the same on every machine. Seconds and peak memory are not, and stay out of the page that a run
+writes: equal runs leave equal pages. A page built later has them.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 from uicgpu.report import numbers
@@ -20,11 +19,10 @@ COUNTED_WORDS: Final = frozenset(
     duplicates files padding noise""".split()
 )
 """A fact is shown as work when every part of its name is one of these."""
-_MEASURED: Final = re.compile(r"<!-- measured -->.*?<!-- /measured -->", re.DOTALL)
 
 
-def cost_section(run: RunArtefacts, words: Words) -> dict[str, Any]:
-    """What was measured per stage, counts of work per stage, and bytes per artefact."""
+def cost_section(run: RunArtefacts, words: Words, measured: bool) -> dict[str, Any]:
+    """What was ``measured`` per stage, if it may be told, counts of work per stage, and bytes per artefact."""
     stages = []
     artefacts: dict[str, int] = {}
     for name in run.stage_order:
@@ -40,7 +38,7 @@ def cost_section(run: RunArtefacts, words: Words) -> dict[str, Any]:
             stages.append({"name": words.named("stage", name), "counts": counted})
     largest = max(artefacts.values(), default=0)
     return {
-        "measured": _measured(run, words),
+        "measured": _measured(run, words) if measured else None,
         "stages": stages,
         "artefacts": [
             {"name": name, "size": numbers.size(value), "width": numbers.within(value, 0, largest)}
@@ -48,15 +46,6 @@ def cost_section(run: RunArtefacts, words: Words) -> dict[str, Any]:
         ],
         "total": numbers.size(sum(artefacts.values())),
     }
-
-
-def without_measured(page: str) -> str:
-    """Return a report without what depends on the machine: equal for equal runs.
-
-    >>> without_measured("a <!-- measured -->3.2 s<!-- /measured --> b")
-    'a  b'
-    """
-    return _MEASURED.sub("", page)
 
 
 def _measured(run: RunArtefacts, words: Words) -> dict[str, Any] | None:

@@ -29,7 +29,9 @@ FEWEST_POINTS = 3
 """A map of fewer users shows nothing."""
 
 
-def build_report(folder: Path | str, language: str | None = None, raw_ids: bool | None = None) -> str:
+def build_report(
+    folder: Path | str, language: str | None = None, raw_ids: bool | None = None, *, measured: bool = True
+) -> str:
     """Return the report of a run as one self-contained HTML page.
 
     Parameters
@@ -40,12 +42,14 @@ def build_report(folder: Path | str, language: str | None = None, raw_ids: bool 
         ``en`` or ``zh``; default: the run's setting.
     raw_ids
         Whether single users are shown, under their ids; default: the run's setting.
+    measured
+        Whether the seconds and bytes of memory of the manifest are told; without them the page is a function of the
+        artefacts.
 
     Returns
     -------
     str
-        The page. It depends on the artefacts and on the seconds and bytes of memory in the manifest, which stand in
-        one marked place (:func:`uicgpu.report.cost.without_measured`): no time stamp, no path of the machine.
+        The page. It has no time stamp and no path of the machine.
 
     Raises
     ------
@@ -73,7 +77,7 @@ def build_report(folder: Path | str, language: str | None = None, raw_ids: bool 
             quality=quality_section(run, words),
             ranking=ranking_section(run, words),
             data=data_quality_section(run, words),
-            cost=cost_section(run, words),
+            cost=cost_section(run, words, measured),
             making=making_section(run, words),
         )
     )
