@@ -121,6 +121,19 @@ def test_neither_the_order_of_rows_nor_their_files_matter(tmp_path_factory, back
     assert found[0] == found[1]
 
 
+def test_an_event_told_twice_with_different_words_does_not_depend_on_which_came_first(tmp_path, backend):
+    rows = [("u", "a", "2020-01-01", "buy", "1", title, area) for title, area in (("Red", "South"), ("Blue", "North"))]
+    names = ["user_id", "item_id", "time", "event", "quantity", "title", "area"]
+    found = []
+    for number, order in enumerate((rows, rows[::-1])):
+        pl.DataFrame(order, schema=names, orient="row").write_csv(tmp_path / f"{number}.csv")
+        chosen = Settings(events=[str(tmp_path / f"{number}.csv")], label_column="area")
+        found.append(outputs(clean_events(chosen, backend, tmp_path / "scratch", lambda _: None)))
+    assert found[0] == found[1]
+    assert len(found[0]["events"]) == 1 and found[0]["labels"] == [{"user_id": "u", "label": "North"}]
+    assert found[0]["event_items"][0]["text"] == "Blue"
+
+
 def test_csv_parquet_and_json_give_the_same(tmp_path, backend):
     rows = [
         {"user_id": 7, "item_id": 1.0, "timestamp": 1577836800, "rating": 4.5, "title": "A"},

@@ -16,7 +16,7 @@ from uicgpu.events.rules import REASON_WORDS, Reason
 
 # What cudf-polars translates (checked against its translator; the check itself runs in scripts/gpu-contract).
 TRANSLATED = set(
-    "select with_columns filter join sort unique with_row_index scan "
+    "select with_columns filter join sort unique group_by agg rename with_row_index scan "
     "alias cast is_null is_not_null is_in is_finite fill_null fill_nan over floor min max sum len count "
     "lit col concat concat_str when then otherwise contains slice strip_chars strip_chars_start strip_chars_end "
     "to_lowercase len_chars replace_all to_datetime".split()

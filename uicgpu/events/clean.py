@@ -179,11 +179,9 @@ def output_plans(kept: pl.LazyFrame, rules: plan.Rules) -> list[pl.LazyFrame]:
     plans = [plan.coded(kept, {Column.USER: users, Column.ITEM: items, Column.KIND: kinds}), users, items, kinds]
     for place in range(len(plan.described_columns(rules.columns))):
         cell = plan.text_name(place)
-        shown = kept.select(Column.ITEM, pl.col(cell).alias("cell")).filter(pl.col("cell").is_not_null())
-        plans.append(shown.group_by(Column.ITEM, "cell").agg(pl.len().alias("len")))
+        plans.append(plan.told(kept, Column.ITEM, cell).rename({cell: "cell"}))
     if rules.columns.label is not None:
-        labelled = kept.select(Column.USER, plan.LABEL).filter(pl.col(plan.LABEL).is_not_null())
-        plans.append(labelled.group_by(Column.USER, plan.LABEL).agg(pl.len().alias("len")))
+        plans.append(plan.told(kept, Column.USER, plan.LABEL))
     return plans
 
 

@@ -39,6 +39,9 @@ TIME_TEXT: Final = "time_text"
 VALUE_TEXT: Final = "value_text"
 REASON_CODE: Final = "reason_code"
 LABEL: Final = "label"
+FIRST: Final = "is_first"
+EVENT: Final = (Column.USER, Column.ITEM, Column.TIME, Column.KIND, Column.VALUE)
+"""Rows that agree in these are one event, told more than once."""
 
 
 class Reason(IntEnum):
@@ -182,17 +185,22 @@ def canonical(
 
 
 def judged(rows: pl.LazyFrame, rules: Rules) -> tuple[pl.LazyFrame, pl.LazyFrame]:
-    """Return (rows that stay, refused rows with ``reason_code``)."""
+    """Return (rows that stay or repeat one that stays, refused rows with ``reason_code``).
+
+    Repeats stay for what they say of item and user beside the event (:func:`told`); ``is_first`` tells them apart.
+    """
     first = rows.with_columns(_row_reason(rules).alias(REASON_CODE))
     passed = _with_groups(first.filter(pl.col(REASON_CODE) == Reason.NONE), rules)
     second = passed.with_columns(_group_reason(rules).alias(REASON_CODE))
-    kept = second.filter(pl.col(REASON_CODE) == Reason.NONE).select(
+    repeated = pl.col(REASON_CODE) == Reason.DUPLICATE
+    kept = second.filter((pl.col(REASON_CODE) == Reason.NONE) | repeated).select(
         Column.USER,
         Column.ITEM,
         Column.TIME,
         Column.KIND,
         pl.col(Column.VALUE).cast(pl.Float32),
         kind_weight(rules).alias(Column.WEIGHT),
+        FIRST,
         *(text_name(place) for place in range(len(described_columns(rules.columns)))),
         *([LABEL] if rules.columns.label is not None else []),
     )
@@ -252,12 +260,11 @@ def _row_reason(rules: Rules) -> pl.Expr:
 def _with_groups(rows: pl.LazyFrame, rules: Rules) -> pl.LazyFrame:
     """Add whether a row is the first of its duplicates, and what was bought and returned by its pair."""
     value = pl.col(Column.VALUE)
-    same = [Column.USER, Column.ITEM, Column.TIME, Column.KIND, Column.VALUE]
-    lowest = rows.with_columns(pl.col(ORDER).min().over(same).alias("lowest_order"))
-    marked = lowest.with_columns((pl.col(ORDER) == pl.col("lowest_order")).alias("is_first"))
+    lowest = rows.with_columns(pl.col(ORDER).min().over(EVENT).alias("lowest_order"))
+    marked = lowest.with_columns((pl.col(ORDER) == pl.col("lowest_order")).alias(FIRST))
     if not rules.returns:
         return marked
-    counted = pl.when(pl.col("is_first") & value.is_not_null()).then(value).otherwise(0.0)
+    counted = pl.when(pl.col(FIRST) & value.is_not_null()).then(value).otherwise(0.0)
     amounts = marked.with_columns(
         pl.when(counted > 0).then(counted).otherwise(0.0).alias("bought"),
         pl.when(counted < 0).then(-counted).otherwise(0.0).alias("returned"),
@@ -281,7 +288,7 @@ def _group_reason(rules: Rules) -> pl.Expr:
             nothing_left = bought - returned <= NET_TOLERANCE * (bought + returned)
             tests.append(((returned > 0) & nothing_left, Reason.RETURNED))
         tests.append((value == 0, Reason.ZERO_QUANTITY))
-    tests.append((~pl.col("is_first"), Reason.DUPLICATE))
+    tests.append((~pl.col(FIRST), Reason.DUPLICATE))
     return _first_reason(tests)
 
 
@@ -301,6 +308,16 @@ def codes_of(rows: pl.LazyFrame, column: str, code: str) -> pl.LazyFrame:
     return distinct.with_row_index(code).with_columns(pl.col(code).cast(pl.Int32))
 
 
+def told(kept: pl.LazyFrame, owner: str, cell: str) -> pl.LazyFrame:
+    """How often each ``owner`` (a user or an item) has each value of a column beside the events: ``owner, cell, len``.
+
+    An event that is told more than once with different values counts once, with the smallest: which row came first
+    must not matter.
+    """
+    once = kept.group_by(*EVENT).agg(pl.col(cell).min()).filter(pl.col(cell).is_not_null())
+    return once.group_by(owner, cell).agg(pl.len().alias("len"))
+
+
 def coded(kept: pl.LazyFrame, dictionaries: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
     """Return the clean events: codes instead of ids, sorted by user, time, item, kind, value.
 
@@ -309,7 +326,8 @@ def coded(kept: pl.LazyFrame, dictionaries: Mapping[str, pl.LazyFrame]) -> pl.La
     dictionaries
         The frames of :func:`codes_of` for user, item and kind, by column name.
     """
-    rows = kept.select(Column.USER, Column.ITEM, Column.KIND, Column.TIME, Column.VALUE, Column.WEIGHT)
+    first = kept.filter(pl.col(FIRST))
+    rows = first.select(Column.USER, Column.ITEM, Column.KIND, Column.TIME, Column.VALUE, Column.WEIGHT)
     for column, dictionary in dictionaries.items():
         rows = rows.join(dictionary, on=column, how="inner")
     return rows.select(
