@@ -17,6 +17,29 @@ def kmeans_table(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def kmeans_memory_table(result: Mapping[str, Any]) -> str:
+    """Return by how much each program's process grew while it ran, in MB."""
+    names = ("uicgpu", "faiss", "superkmeans", "scikit-learn")
+    lines = ["| clusters | " + " | ".join(f"{name}, MB" for name in names) + " |", "| --- " * (len(names) + 1) + "|"]
+    for clusters, told in sorted(result["clusters"].items(), key=lambda entry: int(entry[0])):
+        peaks = told["peak_memory_mb"]
+        lines.append(f"| {clusters} | " + " | ".join(str(peaks.get(name, "–")) for name in names) + " |")
+    return "\n".join(lines)
+
+
+def kmeans_growth_table(result: Mapping[str, Any]) -> str:
+    """Return seconds of each program as points, clusters and columns grow, one at a time."""
+    names = ("uicgpu", "faiss", "scikit-learn")
+    lines = [
+        "| what varies | | " + " | ".join(f"{name}, s" for name in names) + " |",
+        "| --- " * (len(names) + 2) + "|",
+    ]
+    for kind, label in (("rows", "points"), ("clusters", "clusters"), ("columns", "columns")):
+        for size, told in sorted(result["growth"][kind].items(), key=lambda entry: int(entry[0])):
+            lines.append(f"| {label} | {size} | " + " | ".join(f"{told[name]:.2f}" for name in names) + " |")
+    return "\n".join(lines)
+
+
 def hdbscan_table(result: Mapping[str, Any]) -> str:
     """Return seconds of processor time, the peer's factor, and how far the labels agree."""
     lines = ["| points × columns | uicgpu, s | hdbscan-rs | agreement (ARI) |", "| --- " * 4 + "|"]
