@@ -111,7 +111,7 @@ def test_a_bug_is_exit_code_1_without_a_traceback(
 ) -> None:
     import uicgpu.pipeline.finished
 
-    def broken(*_: object) -> Path:
+    def broken(*_: object, **__: object) -> Path:
         raise KeyError("surprise")
 
     monkeypatch.setattr(uicgpu.pipeline.finished, "rebuild_report", broken)

@@ -100,6 +100,9 @@ def test_report_can_be_rebuilt_in_chinese_and_back(
     assert 'lang="zh' in (run / "report.html").read_text(encoding="utf-8")
     told = printed(capsys, "report", str(run))
     assert (run / "report.html").read_bytes() == before
+    assert b"Peak memory" not in before
+    printed(capsys, "report", str(run), "--measured")
+    assert b"Peak memory" in (run / "report.html").read_bytes()
     stages = json.loads((run / "manifest.json").read_text())["stages"]
     assert told["tokens"] == stages["encode"]["facts"]["tokens"] > 0
     assert 0 <= told["cache hits"] <= stages["encode"]["facts"]["distinct"]

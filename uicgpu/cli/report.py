@@ -27,6 +27,7 @@ from uicgpu.errors import SettingsError
 @click.option(
     "--out", "out_file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="For md and png."
 )
+@click.option("--measured", is_flag=True, help="Put seconds and peak memory of every stage into the page.")
 @click.option("--mlflow", "mlflow_uri", metavar="URI", help="Also log settings, figures and the page to this MLflow.")
 @output_options
 def command(
@@ -34,6 +35,7 @@ def command(
     language: str | None,
     form: str,
     out_file: Path | None,
+    measured: bool,
     mlflow_uri: str | None,
     as_json: bool,
     quiet: bool,
@@ -45,11 +47,15 @@ def command(
     Examples:
       uicgpu report run
       uicgpu report run --language zh
+      uicgpu report run --measured
       uicgpu report run --format md --out summary.md
       uicgpu report run --mlflow http://localhost:5000
     """
     told: dict[str, Any] = {}
     if form == "md" or form == "png":
+        if measured:
+            fix = "leave --measured away; uicgpu report RUN prints the cost"
+            raise SettingsError("--measured is for the page: the other forms have no cost section", fix=fix)
         from uicgpu.pipeline.formats import write_report
 
         written = write_report(run_path, "md" if form == "md" else "png", out_file, language)
@@ -60,7 +66,7 @@ def command(
         if out_file:
             fix = "leave --out away"
             raise SettingsError("--out is for --format md and png: report.html belongs to the run", fix=fix)
-        written = rebuild_report(run_path, language)
+        written = rebuild_report(run_path, language, measured=measured)
         cost = summarise_cost(open_run(run_path))
         told = cost if as_json else _told(cost)
     if mlflow_uri:

@@ -47,13 +47,15 @@ def _folder(run: Run) -> RunFolder:
     return folder
 
 
-def rebuild_report(path: str | Path, language: str | None = None) -> Path:
+def rebuild_report(path: str | Path, language: str | None = None, *, measured: bool = False) -> Path:
     """Write ``report.html`` of a finished run again and return its path.
 
     Parameters
     ----------
     language
         ``en`` or ``zh``; default: the run's own.
+    measured
+        Whether the page tells seconds and peak memory: with them it is no longer the page of an equal run.
     """
     from uicgpu.report import build_report
 
@@ -61,7 +63,7 @@ def rebuild_report(path: str | Path, language: str | None = None) -> Path:
     run.facts(StageName.METRICS)
     folder = _folder(run)
     with folder.lock():
-        write_text(folder.file(Artefact.REPORT), build_report(run.path, language=language))
+        write_text(folder.file(Artefact.REPORT), build_report(run.path, language=language, measured=measured))
         entry = folder.manifest["stages"].get(StageName.REPORT)
         if entry:
             entry["outputs"] = {Artefact.REPORT: folder.describe(Artefact.REPORT)}

@@ -1,7 +1,7 @@
 """What did the run cost? Seconds, memory, bytes, tokens and cache hits per stage, and counts of work.
 
 Counts and bytes are the same on every machine. Seconds and peak memory are not, and stay out of the page that a run
-writes: equal runs leave equal pages. A page built later has them.
+writes: equal runs leave equal pages. Who asks for them gets them.
 """
 
 from __future__ import annotations
