@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from uicgpu.version import __version__
 
 if TYPE_CHECKING:
-    from uicgpu.cluster import DBSCAN, HDBSCAN, Hierarchical, KMeans
+    from uicgpu.cluster import DBSCAN, HDBSCAN, Hierarchical, KMeans, MiniBatchKMeans
     from uicgpu.encode import Encoder
     from uicgpu.interests import InterestPooler
     from uicgpu.pipeline.execute import run
@@ -30,6 +30,7 @@ _HOMES = {
     "HDBSCAN": "uicgpu.cluster",
     "Hierarchical": "uicgpu.cluster",
     "KMeans": "uicgpu.cluster",
+    "MiniBatchKMeans": "uicgpu.cluster",
     "Encoder": "uicgpu.encode",
     "evaluate": "uicgpu.pipeline.finished",
     "InterestPooler": "uicgpu.interests",
@@ -48,6 +49,7 @@ __all__ = [
     "Hierarchical",
     "InterestPooler",
     "KMeans",
+    "MiniBatchKMeans",
     "Recommender",
     "Run",
     "Settings",
