@@ -233,6 +233,18 @@ class Settings(BaseModel):
         return self
 
 
+CLUSTERING_SETTINGS = (
+    "algorithm",
+    "k",
+    "init",
+    "consensus",
+    "min_cluster_size",
+    "min_samples",
+    "eps",
+    "linkage",
+    "noise",
+)
+"""Settings that decide which clusters are found: options of the commands that cluster, what the stages depend on."""
 MACHINE_SETTINGS = frozenset({"out", "previous", "device", "threads", "memory", "cache_limit"})
 """Settings that say where a run happens, not what it is about; artefacts do not mention them."""
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from uicgpu.settings import Settings
+from uicgpu.settings import CLUSTERING_SETTINGS, Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -27,18 +27,7 @@ COLUMNS = (
 )
 CLEANING = ("kind_weights", "half_life", "min_value", "item_pattern")
 ENCODING = ("model", "batch_tokens", "max_tokens", "long_texts", "prompt", "dim", "dtype")
-CLUSTERING = (
-    "algorithm",
-    "k",
-    "init",
-    "consensus",
-    "min_cluster_size",
-    "min_samples",
-    "eps",
-    "linkage",
-    "noise",
-    "stability_runs",
-)
+CLUSTERING = (*CLUSTERING_SETTINGS, "stability_runs")
 SPLITTING = ("split", "tune", "evaluate_users", "bootstrap")
 
 _METAVARS = {

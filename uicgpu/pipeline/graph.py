@@ -18,7 +18,7 @@ from uicgpu.pipeline.stages_tables import clean_stage, items_stage
 from uicgpu.pipeline.stages_vectors import encode_stage, encoder_fingerprint, interests_stage, train_stage
 from uicgpu.runs.folder import write_json, write_text
 from uicgpu.runs.stages import Stage, StageContext
-from uicgpu.settings import MACHINE_SETTINGS, Settings
+from uicgpu.settings import CLUSTERING_SETTINGS, MACHINE_SETTINGS, Settings
 from uicgpu.vocabulary import Artefact, StageName
 
 COLUMN_SETTINGS = (
@@ -118,15 +118,7 @@ STAGES: tuple[Stage, ...] = (
         outputs=(Artefact.CLUSTERING, Artefact.CENTROIDS, Artefact.DENSITY, Artefact.CLUSTER_FACTS),
         needs=(StageName.CLEAN, StageName.ITEMS, StageName.INTERESTS),
         settings=(
-            "algorithm",
-            "k",
-            "init",
-            "consensus",
-            "min_cluster_size",
-            "min_samples",
-            "eps",
-            "linkage",
-            "noise",
+            *CLUSTERING_SETTINGS,
             "stability_runs",
             "label_column",
             "seed",
@@ -155,15 +147,7 @@ STAGES: tuple[Stage, ...] = (
             "bootstrap",
             "top",
             "allow_repeat",
-            "algorithm",
-            "k",
-            "init",
-            "consensus",
-            "min_cluster_size",
-            "min_samples",
-            "eps",
-            "linkage",
-            "noise",
+            *CLUSTERING_SETTINGS,
             "seed",
             "memory",
         ),
