@@ -156,6 +156,9 @@ class Settings(BaseModel):
 
     algorithm: Literal["kmeans", "hdbscan", "dbscan", "hierarchical"] = "kmeans"
     """Clustering algorithm."""
+    metric: Literal["euclidean", "cosine"] = "euclidean"
+    """What clusters are formed by: distances, or (``cosine``) directions: every user's vector counts with length 1, and
+    centres of KMeans are directions too. Users without any vector join the largest cluster."""
     k: Clusters = "auto"
     """Number of clusters for kmeans and hierarchical, or ``auto``."""
     init: Literal["k-means++", "k-means||"] = "k-means++"
@@ -235,6 +238,7 @@ class Settings(BaseModel):
 
 CLUSTERING_SETTINGS = (
     "algorithm",
+    "metric",
     "k",
     "init",
     "consensus",

@@ -182,6 +182,8 @@ ALGORITHMS = {
     "dbscan": ({"algorithm": "dbscan"}, "DBSCAN"),
     "ward": ({"algorithm": "hierarchical", "k": 3}, None),
     "single": ({"algorithm": "hierarchical", "k": 3, "linkage": "single"}, "AgglomerativeClustering"),
+    "cosine": ({"metric": "cosine", "k": 3, "consensus": 3}, None),
+    "hdbscan by cosine": ({"metric": "cosine", "algorithm": "hdbscan", "min_cluster_size": 10}, "HDBSCAN"),
 }
 
 
@@ -254,9 +256,11 @@ def test_training_stays_on_the_device(shop, own_cache, install, torch_device, tm
     [
         lambda device: uic.KMeans(5, random_state=3, device=device),
         lambda device: uic.KMeans(5, init="k-means||", random_state=3, device=device),
+        lambda device: uic.KMeans(5, metric="cosine", random_state=3, device=device),
+        lambda device: uic.MiniBatchKMeans(5, batch_size=64, random_state=3, device=device),
         lambda device: uic.HDBSCAN(min_cluster_size=8, device=device),
     ],
-    ids=["kmeans", "kmeans||", "hdbscan"],
+    ids=["kmeans", "kmeans||", "cosine", "batches", "hdbscan"],
 )
 def test_estimators_give_the_labels_of_the_cpu(install, plain, estimator):
     points = np.array(plain.interest_vectors)

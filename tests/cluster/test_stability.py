@@ -74,9 +74,9 @@ def test_users_drawn_twice_weigh_twice(backend, blobs, monkeypatch):
     vectors, _ = blobs(90, 3, 4)
     fitted = []
 
-    def spy(points, clusters, seed, backend, runs, *, weights, init):
+    def spy(points, clusters, seed, backend, runs, *, weights, **options):
         fitted.append((len(points), weights))
-        return fit_consensus(points, clusters, seed, backend, runs, weights=weights, init=init)
+        return fit_consensus(points, clusters, seed, backend, runs, weights=weights, **options)
 
     settings = Settings(k=3, stability_runs=2)
     clustering = cluster_vectors(vectors, settings, backend)

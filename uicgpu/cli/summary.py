@@ -43,6 +43,8 @@ def _clusters(run: Run) -> str:
     facts = run.facts(StageName.CLUSTER)
     stability = run.metrics.get("cluster.stability.mean")
     told = f"{facts['clusters']} ({facts['algorithm']}"
+    if facts.get("metric"):
+        told += f" by {facts['metric']}"
     if facts.get("consensus"):
         told += f", consensus of {facts['consensus']}"
     if isinstance(stability, float):

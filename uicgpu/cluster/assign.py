@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from uicgpu.backends.interface import Backend
 from uicgpu.cluster.density_model import DensityModel, Reachability
+from uicgpu.cluster.directions import as_directions
 from uicgpu.cluster.distances import chunks, squared_distances
 from uicgpu.cluster.soft import Memberships
 from uicgpu.errors import InputError
@@ -40,12 +41,16 @@ class Membership:
     confidence: NDArray[np.float32]
 
 
+Placed = TypeVar("Placed", bound=Membership)
+
+
 def assign_points(
     vectors: NDArray[Any],
     centroids: NDArray[Any],
     backend: Backend,
     model: DensityModel | None = None,
     noise: str = "assign",
+    metric: str = "euclidean",
 ) -> Membership:
     """Place points in clusters without a refit: that of the nearest centroid (ties to the lowest id), or by density.
 
@@ -61,6 +66,9 @@ def assign_points(
         What a density algorithm left behind; None for the others.
     noise
         ``assign`` or ``keep``: what happens to points that the model calls noise.
+    metric
+        That of the clustering. With ``cosine`` every point counts as the unit vector of its direction, and a zero
+        vector is in cluster 0.
 
     Raises
     ------
@@ -74,6 +82,29 @@ def assign_points(
             fix="pass vectors from the same encoder and the same numeric_weight as the run's",
         )
     means = centroids.astype(np.float32, copy=False)
+    if metric == "cosine":
+        units, directed = as_directions(points)
+        return spread(_assign(units[directed], means, backend, model, noise), directed, means.shape[0])
+    return _assign(points, means, backend, model, noise)
+
+
+def spread(found: Placed, taken: NDArray[np.bool_], clusters: int) -> Placed:
+    """Memberships of all points from those of the points ``taken`` (bool [n]).
+
+    The others are zero vectors under cosine: they have no direction, no centre is nearer than another, and they join
+    cluster 0, the largest one, with confidence 0.
+    """
+    if taken.all():
+        return found
+    labels, confidence = np.zeros(taken.size, np.int32), np.zeros(taken.size, np.float32)
+    second = np.full(taken.size, min(1, clusters - 1), np.int32)
+    labels[taken], second[taken], confidence[taken] = found.labels, found.second_labels, found.confidence
+    return replace(found, labels=labels, second_labels=second, confidence=confidence)
+
+
+def _assign(
+    points: NDArray[Any], means: NDArray[np.float32], backend: Backend, model: DensityModel | None, noise: str
+) -> Membership:
     if model is None:
         return place(points.astype(np.float32, copy=False), means, backend)
     keep = noise == "keep"

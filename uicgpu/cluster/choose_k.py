@@ -12,6 +12,7 @@ was tried.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -21,7 +22,7 @@ from uicgpu.backends.interface import Backend
 from uicgpu.cluster.distances import cluster_means
 from uicgpu.cluster.lloyd import Advance
 from uicgpu.cluster.quality import simplified_silhouettes
-from uicgpu.cluster.starts import fit_kmeans
+from uicgpu.cluster.starts import Fit, fit_kmeans
 from uicgpu.randomness import generator, seed_of
 
 GRID: Final = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64)
@@ -36,11 +37,23 @@ HALVINGS: Final = 2
 STARTS: Final = 2
 ITERATIONS: Final = 30
 
+Fitting = Callable[[NDArray[np.float32], int, int], Fit]
+
 
 def choose_k(
-    points: NDArray[np.float32], seed: int, backend: Backend, advance: Advance | None = None
+    points: NDArray[np.float32],
+    seed: int,
+    backend: Backend,
+    advance: Advance | None = None,
+    *,
+    directions: bool = False,
 ) -> tuple[int, list[dict[str, Any]]]:
     """Choose the number of clusters of ``points`` [n, d].
+
+    Parameters
+    ----------
+    directions
+        Whether the points are unit vectors for spherical KMeans.
 
     Returns
     -------
@@ -54,14 +67,20 @@ def choose_k(
     if rows > SAMPLE:
         chosen = np.sort(generator(seed, "cluster/choose-k/sample").choice(rows, SAMPLE, replace=False))
         sample = points[chosen]
+
+    def fit(part: NDArray[np.float32], k: int, seed: int) -> Fit:
+        return fit_kmeans(
+            part, k, seed, backend, starts=STARTS, iterations=ITERATIONS, directions=directions, advance=advance
+        )
+
     table: list[dict[str, Any]] = []
     if (sample == sample[0]).all():
         return 1, table
     for k in GRID:
         if k * USERS_PER_CLUSTER > rows or k * 2 > sample.shape[0]:
             break
-        separation = _separation(sample, k, seed_of(seed, f"cluster/choose-k/{k}"), backend, advance)
-        reproducibility = _reproducibility(sample, k, seed_of(seed, f"cluster/choose-k/{k}/halves"), backend, advance)
+        separation = _separation(sample, k, seed_of(seed, f"cluster/choose-k/{k}"), backend, fit)
+        reproducibility = _reproducibility(sample, k, seed_of(seed, f"cluster/choose-k/{k}/halves"), backend, fit)
         score = max(separation, 0.0) * max(reproducibility, 0.0)
         clear = separation >= CLEAR_SILHOUETTE and reproducibility >= CLEAR_STABILITY
         table.append(
@@ -79,18 +98,16 @@ def choose_k(
     return int(best["k"]), table
 
 
-def _separation(sample: NDArray[np.float32], k: int, seed: int, backend: Backend, advance: Advance | None) -> float:
-    fit = fit_kmeans(sample, k, seed, backend, starts=STARTS, iterations=ITERATIONS, advance=advance)
-    clusters = fit.lloyd.centroids.shape[0]
+def _separation(sample: NDArray[np.float32], k: int, seed: int, backend: Backend, fit: Fitting) -> float:
+    found = fit(sample, k, seed)
+    clusters = found.lloyd.centroids.shape[0]
     if clusters < 2:
         return 0.0
-    means = cluster_means(sample, fit.labels, clusters, backend)
-    return float(simplified_silhouettes(sample, fit.labels, means, backend).mean())
+    means = cluster_means(sample, found.labels, clusters, backend)
+    return float(simplified_silhouettes(sample, found.labels, means, backend).mean())
 
 
-def _reproducibility(
-    sample: NDArray[np.float32], k: int, seed: int, backend: Backend, advance: Advance | None
-) -> float:
+def _reproducibility(sample: NDArray[np.float32], k: int, seed: int, backend: Backend, fit: Fitting) -> float:
     from sklearn.metrics import adjusted_rand_score
 
     device_sample = backend.to_device(sample)
@@ -99,9 +116,7 @@ def _reproducibility(
         order = generator(seed, f"halving/{halving}").permutation(sample.shape[0])
         labels = []
         for number, half in enumerate((order[::2], order[1::2])):
-            part = sample[np.sort(half)]
-            fit_seed = seed_of(seed, f"halving/{halving}/{number}")
-            fit = fit_kmeans(part, k, fit_seed, backend, starts=STARTS, iterations=ITERATIONS, advance=advance)
-            labels.append(backend.assign(device_sample, backend.to_device(fit.lloyd.centroids)).labels)
+            found = fit(sample[np.sort(half)], k, seed_of(seed, f"halving/{halving}/{number}"))
+            labels.append(backend.assign(device_sample, backend.to_device(found.lloyd.centroids)).labels)
         agreements.append(adjusted_rand_score(*labels))
     return float(np.mean(agreements))

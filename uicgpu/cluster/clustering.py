@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from uicgpu.backends.interface import Backend
 from uicgpu.backends.workers import one_blas_thread
-from uicgpu.cluster.assign import Membership, check_vectors, place, soft_membership
+from uicgpu.cluster.assign import Membership, check_vectors, place, soft_membership, spread
 from uicgpu.cluster.choose_k import choose_k
 from uicgpu.cluster.consensus import fit_consensus
 from uicgpu.cluster.density import NEIGHBOURS, dbscan_fit, hdbscan_fit
 from uicgpu.cluster.density_model import DensityModel, Reachability
+from uicgpu.cluster.directions import as_directions, unit_means
 from uicgpu.cluster.distances import cluster_means
 from uicgpu.cluster.hierarchy import hierarchical_labels
 from uicgpu.cluster.lloyd import Advance
@@ -38,7 +39,8 @@ class Clustering(Membership):
         See :class:`uicgpu.cluster.assign.Membership`.
     centroids
         float32 [k, d], means of the members. KMeans: the centroids of the final assignment, equal to the means once no
-        label changes. Density algorithms: means of the points inside the dense regions, before noise is assigned.
+        label changes. Density algorithms: means of the points inside the dense regions, before noise is assigned. With
+        ``metric="cosine"`` the directions of these means, of length 1.
     algorithm
         Name of the algorithm.
     facts
@@ -66,8 +68,8 @@ def cluster_vectors(
     vectors
         Finite numbers of any float or integer type; float32 is used as it is.
     settings
-        ``algorithm``, ``k``, ``init``, ``consensus``, ``min_cluster_size``, ``min_samples``, ``eps``, ``linkage``,
-        ``noise`` and ``seed`` count.
+        ``algorithm``, ``metric``, ``k``, ``init``, ``consensus``, ``min_cluster_size``, ``min_samples``, ``eps``,
+        ``linkage``, ``noise`` and ``seed`` count.
     advance
         Called with the number of points placed after each pass over (a sample of) the points.
 
@@ -76,7 +78,25 @@ def cluster_vectors(
     InputError
         For no vectors, or NaN or infinity among them (with the row).
     """
-    frame = Frame.of(check_vectors(vectors))
+    check_vectors(vectors)
+    if settings.metric == "euclidean":
+        return _cluster(vectors, settings, backend, advance)
+    units, directed = as_directions(vectors)
+    nothing = int(np.count_nonzero(~directed))
+    if nothing == directed.size:
+        directed[0] = True  # one zero vector stands for all: they are one cluster
+    found = _cluster(units[directed], settings, backend, advance)
+    facts = found.facts
+    facts |= {"metric": settings.metric, "without_direction": nothing}
+    if nothing:
+        facts["notes"].append(
+            f"{nothing} users with a zero vector have no direction: they are in cluster 0, with confidence 0"
+        )
+    return spread(found, directed, found.centroids.shape[0])
+
+
+def _cluster(vectors: NDArray[Any], settings: Settings, backend: Backend, advance: Advance | None) -> Clustering:
+    frame = Frame.of(vectors)
     points = frame.inward(vectors)
     facts: dict[str, Any] = {"notes": []}
     if settings.consensus and settings.algorithm != "kmeans":
@@ -130,7 +150,16 @@ def _run(
     k = _number(points, settings, backend, facts, advance)
     seed = seed_of(settings.seed, "cluster")
     if settings.algorithm == "kmeans":
-        fit = fit_consensus(points, k, seed, backend, settings.consensus, init=settings.init, advance=advance)
+        fit = fit_consensus(
+            points,
+            k,
+            seed,
+            backend,
+            settings.consensus,
+            init=settings.init,
+            directions=settings.metric == "cosine",
+            advance=advance,
+        )
         found = int(fit.lloyd.centroids.shape[0])
         if found < k:
             facts["notes"].append(f"only {found} clusters: no more than {found} users differ from each other")
@@ -154,7 +183,7 @@ def _run(
         )
     _, compact = np.unique(labels, return_inverse=True)
     labels = compact.astype(np.int32)
-    return labels, cluster_means(points, labels, int(labels.max()) + 1, backend).astype(np.float32), None
+    return labels, _centres(points, labels, settings, backend), None
 
 
 def _number(
@@ -162,7 +191,8 @@ def _number(
 ) -> int:
     wanted = settings.k
     if wanted == "auto":
-        k, table = choose_k(points, seed_of(settings.seed, "cluster/choose-k"), backend, advance)
+        seed = seed_of(settings.seed, "cluster/choose-k")
+        k, table = choose_k(points, seed, backend, advance, directions=settings.metric == "cosine")
         facts["k_grid"] = table
         if not table:
             facts["notes"].append(f"one cluster: {points.shape[0]} users are too few, or too alike, to choose a number")
@@ -196,8 +226,8 @@ def _density(
     if fit.model is None:
         facts["notes"].append("no dense region was found: all users form one cluster")
         labels = np.zeros(points.shape[0], np.int32)
-        return labels, cluster_means(points, labels, 1, backend).astype(np.float32), None
-    centroids = cluster_means(points, labels, int(labels.max()) + 1, backend).astype(np.float32)
+        return labels, _centres(points, labels, settings, backend), None
+    centroids = _centres(points, labels, settings, backend)
     if centroids.shape[0] == 1:
         facts["notes"].append("all dense users hang together in one region: one cluster")
     if noise.any() and settings.noise == "assign":
@@ -208,3 +238,15 @@ def _density(
             labels[noise] = place(points[noise], centroids, backend).labels
         facts["notes"].append(f"{facts['noise']} users outside dense regions were assigned to the cluster {where}")
     return labels, centroids, fit.model
+
+
+def _centres(
+    points: NDArray[np.float32], labels: NDArray[np.int32], settings: Settings, backend: Backend
+) -> NDArray[np.float32]:
+    """Means of the members, or their directions (that of the first member where they cancel out); none is empty."""
+    clusters = int(labels.max()) + 1
+    means = cluster_means(points, labels, clusters, backend)
+    if settings.metric == "cosine":
+        _, first = np.unique(labels, return_index=True)
+        means = unit_means(means, points[first[-clusters:]])
+    return means.astype(np.float32)

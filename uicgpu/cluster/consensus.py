@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uicgpu.backends.interface import Backend
+from uicgpu.cluster.directions import unit_means
 from uicgpu.cluster.hierarchy import hierarchical_labels
-from uicgpu.cluster.lloyd import Advance, lloyd
+from uicgpu.cluster.lloyd import Advance, Lloyd, lloyd
 from uicgpu.cluster.starts import FINAL_ITERATIONS, START_ITERATIONS, START_SAMPLE, Fit, drop_empty, fit_kmeans
 from uicgpu.randomness import generator, seed_of
 
@@ -33,6 +34,7 @@ def fit_consensus(
     *,
     weights: NDArray[np.float64] | None = None,
     init: str = "k-means++",
+    directions: bool = False,
     advance: Advance | None = None,
 ) -> Fit:
     """Cluster ``points`` [n, d] into at most ``clusters`` groups by the consensus of ``runs`` fits.
@@ -44,13 +46,15 @@ def fit_consensus(
         points as there are (at most 10,000), with replacement, in proportion to their weights.
     weights
         float64 [n], 0 or more, not all 0.
-    init
-        How the fits start, as in :func:`uicgpu.cluster.starts.fit_kmeans`.
+    init, directions
+        As in :func:`uicgpu.cluster.starts.fit_kmeans`.
     advance
         Called with the number of points after each pass.
     """
     if runs == 0 or clusters == 1:
-        return fit_kmeans(points, clusters, seed, backend, weights=weights, init=init, advance=advance)
+        return fit_kmeans(
+            points, clusters, seed, backend, weights=weights, init=init, directions=directions, advance=advance
+        )
     centres, masses, drawn = [], [], 0
     for run in range(runs):
         counts = _resample(points.shape[0], weights, seed_of(seed, f"cluster/consensus/{run}"))
@@ -65,15 +69,22 @@ def fit_consensus(
             init=init,
             starts=1,
             iterations=START_ITERATIONS,
+            directions=directions,
             advance=advance,
         )
         centres.append(fit.lloyd.centroids)
         masses.append(np.bincount(fit.labels, weights=mass, minlength=fit.lloyd.centroids.shape[0]))
         drawn = max(drawn, rows.size)
+
+    def refine(start: NDArray[np.float32]) -> Lloyd:
+        return lloyd(
+            points, start, backend, weights=weights, max_iter=FINAL_ITERATIONS, directions=directions, advance=advance
+        )
+
     start = merge_centres(np.concatenate(centres), np.concatenate(masses), clusters, seed, backend)
-    found = lloyd(points, start, backend, weights=weights, max_iter=FINAL_ITERATIONS, advance=advance)
-    found = drop_empty(found, points, backend, weights, FINAL_ITERATIONS, advance)
-    return Fit(found, runs, drawn)
+    if directions:  # a group whose centres cancel out starts from any point
+        start = unit_means(start.astype(np.float64), points[: len(start)]).astype(np.float32)
+    return Fit(drop_empty(refine(start), refine), runs, drawn)
 
 
 def merge_centres(

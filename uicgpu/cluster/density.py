@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from uicgpu.backends.interface import Backend
 from uicgpu.cluster.density_model import DensityModel, Radius, Reachability, Space
 from uicgpu.cluster.parameters import check_integer, check_number
-from uicgpu.cluster.precision import Frame
+from uicgpu.cluster.precision import AS_GIVEN, Frame
 from uicgpu.cluster.reduce import reduce_points
 from uicgpu.randomness import generator
 from uicgpu.vocabulary import NOISE
@@ -26,7 +26,6 @@ MOST_COMPONENTS: Final = 30
 NEIGHBOURS: Final = 10
 """Default ``min_samples``: a point is dense when it has this many points, itself included, close by."""
 KNEE_SAMPLE: Final = 2000
-NO_FRAME: Final = Frame(None, 0)
 
 
 class HDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]
@@ -170,7 +169,7 @@ def hdbscan_fit(
     min_cluster_size: int,
     min_samples: int | None = None,
     components: int | None = COMPONENTS,
-    frame: Frame = NO_FRAME,
+    frame: Frame = AS_GIVEN,
 ) -> Fit:
     """Run HDBSCAN; see :class:`HDBSCAN` for the parameters. ``frame`` is what ``points`` went through."""
     neighbours = min(min_cluster_size, NEIGHBOURS) if min_samples is None else min_samples
@@ -189,7 +188,7 @@ def dbscan_fit(
     eps: float | None = None,
     min_samples: int = NEIGHBOURS,
     components: int = COMPONENTS,
-    frame: Frame = NO_FRAME,
+    frame: Frame = AS_GIVEN,
 ) -> Fit:
     """Run DBSCAN; see :class:`DBSCAN` for the parameters. ``frame`` is what ``points`` went through."""
     reduced, projection, facts = reduce_points(points, components, backend)

@@ -16,27 +16,35 @@ CANCELLED: Final = 1e-9
 def unit_rows(points: NDArray[Any], name: str = "X") -> NDArray[Any]:
     """Return finite ``points`` [n, d] with rows of length 1, in their own float type; always a copy.
 
-    Lengths are taken in float64 after a division by the row's largest entry, so that neither tiny nor huge rows are
-    lost.
-
     Raises
     ------
     ValueError
         For a row of zeros, which has no direction; the message names ``name`` and the row.
     """
-    out = np.empty(points.shape, points.dtype)
+    out, directed = as_directions(points, points.dtype)
+    if not directed.all():
+        raise ValueError(
+            f"{name} has only zeros in row {int(directed.argmin())}: it has no direction, and metric='cosine' needs "
+            "one; leave such rows out or use metric='euclidean'"
+        )
+    return out
+
+
+def as_directions(points: NDArray[Any], dtype: Any = np.float32) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return finite ``points`` [n, d] with rows of length 1, and which rows have a direction, bool [n].
+
+    Lengths are taken in float64 after a division by the row's largest entry, so that neither tiny nor huge rows are
+    lost. Rows of zeros stay zeros.
+    """
+    out, directed = np.empty(points.shape, dtype), np.empty(points.shape[0], np.bool_)
     for part in chunks(points.shape[0]):
         block = points[part].astype(np.float64)
         largest = np.abs(block).max(axis=1, initial=0.0)
-        if not largest.all():
-            row = part.start + int(np.flatnonzero(largest == 0)[0])
-            raise ValueError(
-                f"{name} has only zeros in row {row}: it has no direction, and metric='cosine' needs one; "
-                "leave such rows out or use metric='euclidean'"
-            )
-        block /= largest[:, None]
-        out[part] = block / np.sqrt(np.einsum("ij,ij->i", block, block))[:, None]
-    return out
+        directed[part] = largest > 0
+        block /= np.where(directed[part], largest, 1.0)[:, None]
+        lengths = np.sqrt(np.einsum("ij,ij->i", block, block))
+        out[part] = block / np.where(directed[part], lengths, 1.0)[:, None]
+    return out, directed
 
 
 def unit_means(means: NDArray[np.float64], old: NDArray[Any]) -> NDArray[np.float64]:

@@ -17,13 +17,12 @@ from uicgpu.cluster.directions import unit_means, unit_rows
 from uicgpu.cluster.distances import chunks, distance_matrix, mean_variance, squared_distances
 from uicgpu.cluster.lloyd import Lloyd, lloyd
 from uicgpu.cluster.parameters import check_integer, check_number, seed_from
-from uicgpu.cluster.precision import Frame
+from uicgpu.cluster.precision import AS_GIVEN, Frame
 from uicgpu.cluster.starts import SEEDINGS
 from uicgpu.randomness import generator
 
 FLOATS: Final = (np.float32, np.float64)
 METRICS: Final = ("euclidean", "cosine")
-AS_GIVEN: Final = Frame(None, 0)
 
 
 class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]

@@ -12,9 +12,9 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from uicgpu.backends.workers import one_blas_thread
 from uicgpu.cluster.directions import unit_means
 from uicgpu.cluster.distances import chunks, mean_variance, squared_distances
-from uicgpu.cluster.kmeans import AS_GIVEN, FLOATS, KMeans
+from uicgpu.cluster.kmeans import FLOATS, KMeans
 from uicgpu.cluster.parameters import check_integer, seed_from
-from uicgpu.cluster.precision import Frame
+from uicgpu.cluster.precision import AS_GIVEN, Frame
 from uicgpu.cluster.starts import SEEDINGS
 from uicgpu.randomness import generator
 

@@ -61,6 +61,10 @@ class Frame:
         )
 
 
+AS_GIVEN: Final = Frame(None, 0)
+"""For points that float32 holds as they are."""
+
+
 def _largest(points: NDArray[Any], shift: NDArray[np.float64] | None) -> float:
     if points.size == 0:
         return 0.0

@@ -1,7 +1,8 @@
 """How good is a clustering? Measures that need no labels, and agreement with labels where they exist.
 
-All distances are Euclidean, the distance that KMeans minimises. Noise (label -1) is left out of every measure without
-labels. A measure that is undefined (one cluster, or every point alone) is None, never 0.
+All distances are Euclidean, the distance that KMeans minimises (under cosine those between unit vectors). Noise (label
+-1) is left out of every measure without labels. A measure that is undefined (one cluster, or every point alone) is
+None, never 0.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist, pdist
 
 from uicgpu.backends.interface import Backend
+from uicgpu.cluster.directions import as_directions
 from uicgpu.cluster.distances import chunks, cluster_means, squared_distances
 from uicgpu.errors import InputError
 from uicgpu.randomness import generator
@@ -39,8 +41,10 @@ class Labelled(Protocol):
         ...
 
 
-def cluster_quality(vectors: NDArray[np.float32], clustering: Labelled, backend: Backend, seed: int) -> dict[str, Any]:
-    """Measure a clustering of ``vectors`` [n, d].
+def cluster_quality(
+    vectors: NDArray[np.float32], clustering: Labelled, backend: Backend, seed: int, metric: str = "euclidean"
+) -> dict[str, Any]:
+    """Measure a clustering of ``vectors`` [n, d]; with ``metric="cosine"`` of their unit vectors, without zero vectors.
 
     Returns
     -------
@@ -57,12 +61,16 @@ def cluster_quality(vectors: NDArray[np.float32], clustering: Labelled, backend:
         - ``noise_share``: share of points that are noise.
     """
     labels = np.asarray(clustering.labels, np.int32)
-    inside = np.flatnonzero(labels != NOISE)
+    counted = labels != NOISE
+    if metric == "cosine":
+        vectors, directed = as_directions(vectors)
+        counted &= directed
+    inside = np.flatnonzero(counted)
     result: dict[str, Any] = dict.fromkeys(MEASURES)
     clusters = int(labels.max(initial=NOISE)) + 1
     result["silhouette_sample"] = 0
     result["per_cluster_silhouette"] = [None] * clusters
-    result["noise_share"] = float(1.0 - inside.size / labels.size) if labels.size else 0.0
+    result["noise_share"] = float(1.0 - np.count_nonzero(labels != NOISE) / labels.size) if labels.size else 0.0
     if inside.size == 0:
         return result
     points = vectors if inside.size == labels.size else vectors[inside]

@@ -18,6 +18,7 @@ from uicgpu.backends.workers import one_blas_thread
 from uicgpu.cluster.assign import assign_points
 from uicgpu.cluster.clustering import Clustering, cluster_vectors
 from uicgpu.cluster.consensus import fit_consensus
+from uicgpu.cluster.directions import as_directions
 from uicgpu.cluster.lloyd import Advance
 from uicgpu.randomness import generator, seed_of
 from uicgpu.settings import Settings
@@ -49,14 +50,17 @@ def bootstrap_stability(
         ``runs``, ``users`` (that took part), ``ari`` (one per run), ``mean``, ``sd``, and ``low`` and ``high``: the
         95 % interval of the mean (Student's t over the runs, within [-1, 1]). ``mean`` is None without runs and for a
         single cluster, which any resample brings back; the interval is None with fewer than two runs. Noise that was
-        kept is left out of the comparison. ``per_cluster`` holds the mean Jaccard index of each cluster with the most
-        similar cluster of a resample (None without runs).
+        kept is left out of the comparison, and so are zero vectors under cosine. ``per_cluster`` holds the mean Jaccard
+        index of each cluster with the most similar cluster of a resample (None without runs).
     """
     rows = np.arange(vectors.shape[0])
     if rows.size > SAMPLE:
         rows = np.sort(generator(settings.seed, "cluster/stability/sample").choice(rows.size, SAMPLE, replace=False))
     points = np.ascontiguousarray(vectors if rows.size == vectors.shape[0] else vectors[rows], np.float32)
     reference = np.asarray(clustering.labels)[rows]
+    if settings.metric == "cosine":
+        points, directed = as_directions(points)
+        points, reference = points[directed], reference[directed]
     clusters = int(clustering.centroids.shape[0])
     from sklearn.metrics import adjusted_rand_score
 
@@ -71,7 +75,7 @@ def bootstrap_stability(
             if advance:
                 advance(1)
     per_cluster = (returned / len(scores)).tolist() if scores else None
-    return {"runs": len(scores), "users": int(rows.size), "ari": scores, **_summary(scores), "per_cluster": per_cluster}
+    return {"runs": len(scores), "users": len(points), "ari": scores, **_summary(scores), "per_cluster": per_cluster}
 
 
 def _refit(
@@ -92,6 +96,7 @@ def _refit(
             settings.consensus,
             weights=weights,
             init=settings.init,
+            directions=settings.metric == "cosine",
         )
         return assign_points(points, fit.lloyd.centroids, backend).labels
     changed = {"k": min(clusters, int(drawn.size)), "noise": "assign", "seed": seed}

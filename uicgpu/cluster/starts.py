@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,6 +49,7 @@ def fit_kmeans(
     init: str = "k-means++",
     starts: int = STARTS,
     iterations: int = FINAL_ITERATIONS,
+    directions: bool = False,
     advance: Advance | None = None,
 ) -> Fit:
     """Cluster ``points`` [n, d] into at most ``clusters`` groups, 1 <= clusters <= n.
@@ -56,13 +58,19 @@ def fit_kmeans(
     winner's centroids start the run over all rows, which ends when no label changes any more (or after
     ``iterations``). With ``init="k-means||"`` starts are drawn from all rows and compared by their own inertia over all
     rows, because a sample would not value a group that it misses. Clusters that stay empty because fewer than
-    ``clusters`` points are distinct are dropped.
+    ``clusters`` points are distinct are dropped. With ``directions`` the points are unit vectors, and every centre is
+    the direction of its members' mean.
     """
+
+    def refine(start: NDArray[np.float32]) -> Lloyd:
+        return lloyd(
+            points, start, backend, weights=weights, max_iter=iterations, directions=directions, advance=advance
+        )
+
     count = 1 if clusters == 1 else starts
     if init == "k-means||":
         begin = _best_of_all_rows(points, clusters, seed, backend, weights, count)
-        best = lloyd(points, begin, backend, weights=weights, max_iter=iterations, advance=advance)
-        return Fit(drop_empty(best, points, backend, weights, iterations, advance), count, points.shape[0])
+        return Fit(drop_empty(refine(begin), refine), count, points.shape[0])
     rows = points.shape[0]
     chosen = np.arange(rows)
     if rows > START_SAMPLE:
@@ -76,13 +84,15 @@ def fit_kmeans(
         rng = generator(seed, f"cluster/kmeans/start/{start}")
         seeds = plus_plus(sample, clusters, rng, backend, mass)
         limit = min(START_ITERATIONS, iterations)
-        run = lloyd(sample, sample[seeds], backend, weights=mass, max_iter=limit, advance=advance)
+        run = lloyd(
+            sample, sample[seeds], backend, weights=mass, max_iter=limit, directions=directions, advance=advance
+        )
         if found is None or run.inertia < found.inertia:
             found = run
     assert found is not None
     if chosen.size < rows or not found.converged:
-        found = lloyd(points, found.centroids, backend, weights=weights, max_iter=iterations, advance=advance)
-    return Fit(drop_empty(found, points, backend, weights, iterations, advance), count, int(chosen.size))
+        found = refine(found.centroids)
+    return Fit(drop_empty(found, refine), count, int(chosen.size))
 
 
 def _best_of_all_rows(
@@ -107,16 +117,7 @@ def _best_of_all_rows(
     return best
 
 
-def drop_empty(
-    found: Lloyd,
-    points: NDArray[np.float32],
-    backend: Backend,
-    weights: NDArray[np.float64] | None,
-    iterations: int,
-    advance: Advance | None,
-) -> Lloyd:
-    """Run on without the clusters that nobody is in; nothing happens where there are none."""
+def drop_empty(found: Lloyd, refine: Callable[[NDArray[np.float32]], Lloyd]) -> Lloyd:
+    """Run on, from the other centroids, without clusters that nobody is in; nothing happens where there are none."""
     filled = np.unique(found.labels)
-    if filled.size == found.centroids.shape[0]:
-        return found
-    return lloyd(points, found.centroids[filled], backend, weights=weights, max_iter=iterations, advance=advance)
+    return found if filled.size == found.centroids.shape[0] else refine(found.centroids[filled])

@@ -96,7 +96,7 @@ def cluster_file(vectors_file: Path, out_folder: Path, settings: Settings, progr
     backend = choose_backend(settings.device, settings.threads, settings.memory)
     with progress.task("cluster", total=None, unit="rows") as advance:
         clustering = cluster_vectors(vectors, settings, backend, advance)
-    quality = cluster_quality(vectors, clustering, backend, settings.seed)
+    quality = cluster_quality(vectors, clustering, backend, settings.seed, settings.metric)
     with progress.task("stability", total=settings.stability_runs, unit="resamples") as advance:
         stability = bootstrap_stability(vectors, settings, backend, clustering, advance)
     write_parquet(

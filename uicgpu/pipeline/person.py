@@ -15,7 +15,7 @@ from uicgpu.interests.pool import InterestPooler
 from uicgpu.profiles.exemplars import item_titles
 from uicgpu.profiles.explain import explain_cluster
 from uicgpu.runs.artefacts import Run, open_run
-from uicgpu.vocabulary import Artefact, Column
+from uicgpu.vocabulary import Artefact, Column, StageName
 
 ITEMS_SHOWN: Final = 5
 MICROSECONDS: Final = 1_000_000
@@ -28,10 +28,10 @@ def profile_user(path: str | Path, user: str) -> dict[str, Any]:
     -------
     dict
         ``user_id``, ``cluster``, ``name``, ``confidence``, ``second_name``, ``events``, ``items``; ``interests``
-        (title, importance, last event); ``categories`` (share of the user's weight); ``nearest_centre``; ``because``
-        (titles of the items that pull into the cluster, with their part of the pull); ``would_change`` (titles without
-        which the user would be in ``would_be``; None where no removal changes the cluster); ``recommendations`` (title
-        and reason).
+        (title, importance, last event); ``categories`` (share of the user's weight); ``nearest_centre`` (None for a
+        user without direction among clusters by cosine); ``because`` (titles of the items that pull into the cluster,
+        with their part of the pull); ``would_change`` (titles without which the user would be in ``would_be``; None
+        where no removal changes the cluster); ``recommendations`` (title and reason).
 
     Raises
     ------
@@ -108,13 +108,15 @@ def _why(
     pooler = InterestPooler.from_state(run.tensors(Artefact.POOLING))
     vectors = pooler.centred(np.asarray(run.item_vectors[rows], np.float32))
     weights = np.log1p(own[Column.WEIGHT].to_numpy().astype(np.float64)) * pooler.idf[rows]
-    features = np.asarray(run.interest_vectors[row[Column.ROW]], np.float64)[vectors.shape[1] :]
+    place = np.asarray(run.interest_vectors[row[Column.ROW]], np.float64)
+    features = place[vectors.shape[1] :]
+    equally_near = run.facts(StageName.CLUSTER).get("metric") == "cosine" and not place.any()
     why = explain_cluster(weights, vectors, np.asarray(run.centroids), features if features.size else None)
     positive = np.maximum(why.pulls, 0.0)
     order = np.argsort(-positive, kind="stable")[:ITEMS_SHOWN]
     whole = float(positive.sum()) or 1.0
     return {
-        "nearest_centre": int(run.cluster_ids[why.cluster]),
+        "nearest_centre": None if equally_near else int(run.cluster_ids[why.cluster]),
         "because": [
             {"title": titles[int(rows[place])], "part": round(float(positive[place]) / whole, 4)}
             for place in order.tolist()

@@ -69,7 +69,7 @@ def assign_users(
         features = feature_matrix(cleaned.behaviour)
     pooled = pooler.transform(interactions, vectors, features, backend=backend)
     model = model_from_state(run.tensors(Artefact.DENSITY)) if run.has(Artefact.DENSITY) else None
-    placed = assign_points(pooled, np.ascontiguousarray(run.centroids), backend, model, settings.noise)
+    placed = assign_points(pooled, np.ascontiguousarray(run.centroids), backend, model, settings.noise, settings.metric)
     counts = np.zeros(table.n_users, np.int64)
     np.add.at(counts, table.users, 1)
     frame = pl.DataFrame(

@@ -29,7 +29,7 @@ def cluster_stage(context: StageContext) -> dict[str, Any]:
     vectors = np.load(folder.file(Artefact.INTEREST_VECTORS), allow_pickle=False)
     with context.progress.task("cluster", total=None, unit="users") as advance:
         clustering = cluster_vectors(vectors, settings, backend, advance)
-    quality = cluster_quality(vectors, clustering, backend, settings.seed)
+    quality = cluster_quality(vectors, clustering, backend, settings.seed, settings.metric)
     with context.progress.task("stability", total=settings.stability_runs, unit="resamples") as advance:
         stability = bootstrap_stability(vectors, settings, backend, clustering, advance)
     facts: dict[str, Any] = {
