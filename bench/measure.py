@@ -24,6 +24,9 @@ from uicgpu.version import __version__
 FLAGS_THAT_MATTER = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 PACKAGES = ("numpy", "torch", "transformers", "tokenizers", "sentence-transformers", "onnxruntime", "onnx", "openvino")
 Clock = Literal["processor", "wall"]
+REST = 0.1
+"""Seconds before a turn whose wall time is taken: threads of OpenMP keep their core busy for a while after their last
+task, and would slow down whoever comes next."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ def take_turns(
             arm.warm_up()
         for number in range(rounds):
             for arm in arms:
+                if clock == "wall":
+                    time.sleep(REST)
                 start = now()
                 results[arm.name] = arm.run()
                 seconds[arm.name].append(now() - start)
