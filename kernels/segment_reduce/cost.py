@@ -32,6 +32,24 @@ def predict_segment_sum(
     return predict(hardware, operations, operations / hardware.doubles, gathered, memory)
 
 
+def predict_segment_pool(
+    entries: int, segments: int, d: int, itemsize: int = 4, hardware: Hardware = H100, reuse: float = 0.0
+) -> Prediction:
+    """Predict pooling: as :func:`predict_segment_sum`, with one addition in float64 for eight entries.
+
+    >>> predict_segment_pool(500_000_000, 10_000_000, 384).bound_by
+    'memory'
+    """
+    gathered = float(entries) * d * itemsize
+    pieces = max(float(segments), entries / PIECE) * d * SUM_BYTES
+    # a piece is written and read once, a result written in float32
+    memory = gathered * (1.0 - reuse) + float(entries) * ENTRY_BYTES + 2 * pieces + float(segments) * d * 4
+    operations = 2.0 * entries * d
+    # a product and a sum are two instructions, because they are not fused; a group's sum is one in double
+    arithmetic = operations / hardware.lanes + 2.0 * entries / 8 * d / hardware.doubles
+    return predict(hardware, operations, arithmetic, gathered, memory)
+
+
 def predict_centroid_update(n: int, d: int, itemsize: int = 4, hardware: Hardware = H100) -> Prediction:
     """Predict a centroid update: a stable sort of ``n`` labels, then their segments' sums."""
     sums = predict_segment_sum(n, 0, d, itemsize, hardware)

@@ -1,7 +1,8 @@
 """segment_reduce on a GPU, in Triton: one program per piece of a segment, in float64, in a fixed order, no atomics.
 
 A piece is summed in the order of its entries; the sums of a long segment's pieces are then summed in the same way. The
-product of two float32 numbers is exact in float64, so a segment of one piece has the bits of the CPU.
+product of two float32 numbers is exact in float64, so a segment of one piece has the bits of the CPU. Pooling keeps the
+CPU's order for segments of any length.
 
 Tested in Triton's interpreter on the CPU and compiled for sm_80, sm_90 and sm_100; not executed on a GPU.
 """
@@ -51,6 +52,31 @@ def segment_sum(
     out = torch.zeros((len(counts), vectors.shape[1]), dtype=torch.float64, device=vectors.device)
     out[torch.from_numpy(np.flatnonzero(counts)).to(vectors.device)] = sums
     return out
+
+
+def segment_pool(
+    offsets: NDArray[np.int64], rows: torch.Tensor, weights: torch.Tensor, vectors: torch.Tensor
+) -> torch.Tensor:
+    """Return the sums of :func:`uicgpu.kernels.segment_reduce.pool.segment_pool`, float32 [segments, d].
+
+    Parameters
+    ----------
+    offsets
+        int64 [segments + 1] on the host, ascending from 0.
+    rows, weights
+        int32 or int64 [entries] rows of ``vectors`` and float32 [entries].
+    vectors
+        [rows, d] of any float dtype up to float32, unit stride within a row.
+    """
+    import torch
+
+    pieces = cut_pieces(offsets)
+    starts, lengths, firsts, counts = (
+        torch.from_numpy(array).to(vectors.device)
+        for array in (pieces.starts, pieces.lengths, pieces.of_segment[:-1], np.diff(pieces.of_segment))
+    )
+    sums = sum_groups(starts, lengths, rows, weights, vectors)
+    return sum_pieces(firsts, counts, None, None, sums).float()
 
 
 def sum_by_label(
@@ -112,6 +138,34 @@ def sum_pieces(
     return out
 
 
+def sum_groups(
+    starts: torch.Tensor, lengths: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor, vectors: torch.Tensor
+) -> torch.Tensor:
+    """Return the sum of each piece, float64 [pieces, d], groups of eight entries in float32; see `segment_pool`."""
+    import torch
+
+    if vectors.stride(1) != 1 and vectors.shape[1] > 1:
+        raise ValueError("rows must have unit stride")
+    d = vectors.shape[1]
+    out = torch.empty((len(starts), d), dtype=torch.float64, device=vectors.device)
+    if out.numel() == 0:
+        return out
+    compiled_groups()[(len(starts), -(-d // BLOCK_D))](
+        starts,
+        lengths,
+        rows,
+        weights,
+        vectors,
+        out,
+        vectors.stride(0),
+        D=d,
+        BLOCK_D=BLOCK_D,
+        num_warps=WARPS,
+        enable_fp_fusion=False,  # a fused multiply-add would not round the product
+    )
+    return out
+
+
 @cache
 def compiled() -> Any:
     """Return the kernel; see :func:`uicgpu.kernels.assign.cuda.compiled`."""
@@ -120,6 +174,16 @@ def compiled() -> Any:
 
     globals()["tl"] = triton.language
     return triton.jit(_sum_pieces)
+
+
+@cache
+def compiled_groups() -> Any:
+    """Return the kernel of pooling."""
+    import triton
+    import triton.language
+
+    globals()["tl"] = triton.language
+    return triton.jit(_sum_groups)
 
 
 def _sum_pieces(
@@ -151,4 +215,47 @@ def _sum_pieces(
         if HAS_WEIGHTS:
             x = x * tl.load(weights + entry).to(tl.float64)
         total = total + x
+    tl.store(out + piece * D + column, total, mask=inside)
+
+
+def _sum_groups(
+    starts: tl.tensor,
+    lengths: tl.tensor,
+    rows: tl.tensor,
+    weights: tl.tensor,
+    vectors: tl.tensor,
+    out: tl.tensor,
+    stride: tl.tensor,
+    D: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+) -> None:
+    piece = tl.program_id(0).to(tl.int64)
+    column = tl.program_id(1) * BLOCK_D + tl.arange(0, BLOCK_D)
+    inside = column < D
+    start = tl.load(starts + piece)
+    length = tl.load(lengths + piece)
+    last = start + length - 1
+    total = tl.zeros([BLOCK_D], tl.float64)
+    for first in range(0, length, 8):
+        for half in tl.static_range(2):
+            for pair in tl.static_range(2):
+                for one in tl.static_range(2):
+                    # a last group is filled with its last entry, at a weight of 0
+                    wanted = start + first + 4 * half + 2 * pair + one
+                    entry = tl.minimum(wanted, last)
+                    row = tl.load(rows + entry).to(tl.int64)  # 64 bits: row * stride passes 2^31
+                    weight = tl.load(weights + entry) * (wanted <= last).to(tl.float32)
+                    x = tl.load(vectors + row * stride + column, mask=inside, other=0.0).to(tl.float32)
+                    if one == 0:
+                        left = weight * x
+                    else:
+                        two = left + weight * x
+                if pair == 0:
+                    left_two = two
+                else:
+                    four = left_two + two
+            if half == 0:
+                left_four = four
+            else:
+                total = total + (left_four + four).to(tl.float64)
     tl.store(out + piece * D + column, total, mask=inside)

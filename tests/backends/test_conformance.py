@@ -112,6 +112,51 @@ class TestSegmentSum:
         np.testing.assert_allclose(got[:, 0], np.float32(0.1) * np.array([1, n - 2, 1], np.float64), rtol=1e-13)
 
 
+class TestSegmentPool:
+    def given(self, seed, counts):
+        rng = np.random.default_rng(seed)
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        indices = rng.integers(0, 50, size=offsets[-1]).astype(np.int32)
+        x = rng.standard_normal((50, 21)).astype(np.float32)
+        x /= 1.001 * np.linalg.norm(x, axis=1, keepdims=True)
+        return offsets, indices, rng.random(offsets[-1], np.float32), x
+
+    @pytest.mark.parametrize("unit", [False, True])
+    @pytest.mark.parametrize("memory", [2**30, 40_000])
+    def test_equals_the_reference(self, backend, memory, unit):
+        counts = [0, 1, 2, 7, 8, 9, 0, 255, 256, 257, 263, 264, 265, 1100, 0, 3]
+        offsets, indices, weights, x = self.given(1, counts)
+        backend.memory = memory
+        got = backend.segment_pool(offsets, indices, weights, backend.to_device(x), unit)
+        want = ReferenceBackend().segment_pool(offsets, indices, weights, x, unit)
+        assert got.dtype == np.float32 and got.shape == (len(counts), 21)
+        if unit:  # the length is summed in another order
+            np.testing.assert_allclose(got, want, rtol=0, atol=6e-8)
+        else:
+            np.testing.assert_array_equal(got, want)
+
+    def test_beside_plain_float64(self, backend):
+        offsets, indices, weights, x = self.given(2, np.random.default_rng(3).integers(0, 40, 80))
+        got = backend.segment_pool(offsets, indices, weights, backend.to_device(x), unit=False)
+        want = ReferenceBackend().segment_sum(offsets, indices, weights, x)
+        absolute = ReferenceBackend().segment_sum(offsets, indices, weights, np.abs(x))
+        assert (np.abs(got - want) <= 2.0**-22 * absolute + 1e-30).all()
+
+    def test_what_cancels_out_has_no_direction(self, backend):
+        x = np.array([[0.6, 0.8], [-0.6, -0.8], [1, 0]], np.float32)
+        offsets, indices = np.array([0, 3, 4, 4, 6], np.int64), np.array([0, 0, 1, 2, 2, 0], np.int32)
+        weights = np.array([0.1, 0.2, 0.3, 5, 0, 0], np.float32)
+        got = backend.segment_pool(offsets, indices, weights, backend.to_device(x), unit=True)
+        assert got.tolist() == [[0, 0], [1, 0], [0, 0], [0, 0]]
+
+    def test_nothing_to_pool(self, backend):
+        empty = np.empty(0, np.int32), np.empty(0, np.float32)
+        x = backend.to_device(np.ones((3, 2), np.float32))
+        for unit in (False, True):
+            assert backend.segment_pool(np.zeros(1, np.int64), *empty, x, unit).shape == (0, 2)
+            assert backend.segment_pool(np.zeros(4, np.int64), *empty, x, unit).tolist() == [[0, 0]] * 3
+
+
 class TestRepeated:
     """What a clustering asks again and again equals what it would ask once."""
 

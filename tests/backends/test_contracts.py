@@ -188,6 +188,9 @@ class TestCalls:
         DeviceArray.copies = 0
         backend.segment_sum(np.array([0, 300, 600]), np.arange(600, dtype=np.int32), np.ones(600, np.float32), x)
         assert DeviceArray.copies == 1
+        DeviceArray.copies = 0
+        backend.segment_pool(np.array([0, 300, 600]), np.arange(600, dtype=np.int32), np.ones(600, np.float32), x, True)
+        assert DeviceArray.copies == 1
 
 
 class TestTriton:
@@ -210,6 +213,15 @@ class TestTriton:
         assert engines["assign"] == "triton" and others["assign"] == "cupy"
         for field in ("labels", "scores", "second_labels", "second_scores"):
             assert getattr(ours, field).tobytes() == getattr(theirs, field).tobytes()
+
+    def test_segment_pool_gives_the_bytes_of_the_cpu(self, monkeypatch):
+        offsets = np.array([0, 3, 3, 700], np.int64)
+        given = offsets, np.arange(700, dtype=np.int32) % 60, np.random.default_rng(0).random(700, np.float32), points()
+        for unit in (False, True):
+            want = choose_backend("cpu").segment_pool(*given, unit).tobytes()
+            results = self.both(monkeypatch, lambda backend, unit=unit: backend.segment_pool(*given, unit))
+            for (got, engines, _), engine in zip(results, ("triton", "cupy"), strict=True):
+                assert engines["segment_pool"] == engine and got.tobytes() == want
 
     def test_segment_sum_gives_the_same_bytes(self, monkeypatch):
         offsets = np.array([0, 3, 3, 700], np.int64)

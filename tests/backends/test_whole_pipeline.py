@@ -148,7 +148,7 @@ def test_cupy_and_cuml_lead_to_the_bytes_of_the_cpu(shop, on_cpu, install, tmp_p
     assert run.manifest["device"] == {"name": "cuda", "device": "cpu", "reason": CUDA, "engines": {"memory": "rmm"}}
     assert contents(run) == contents(on_cpu)
     assert report_without_device(run) == report_without_device(on_cpu)
-    assert engines(run) == {"collect": {"cudf"}, "assign": {"cupy"}, "segment_sum": {"cupy"}}
+    assert engines(run) == {"collect": {"cudf"}, "assign": {"cupy"}, "segment_pool": {"cupy"}, "segment_sum": {"cupy"}}
     # search of the text arms, EASE and the second stage's features
     assert gpu.called("faiss.knn_gpu") and gpu.called("cupy.linalg.cholesky")
 
@@ -159,7 +159,12 @@ def test_kernels_and_torch_lead_to_the_bytes_of_the_cpu(shop, on_cpu, install, t
         run = uic.run({**shop, "device": "cuda:0", "dtype": "float32", "out": str(tmp_path / "run")})
     assert run.manifest["device"]["device"] == "cuda:0"
     assert contents(run) == contents(on_cpu)
-    assert engines(run) == {"collect": {"cudf"}, "assign": {"triton"}, "segment_sum": {"triton"}}
+    assert engines(run) == {
+        "collect": {"cudf"},
+        "assign": {"triton"},
+        "segment_pool": {"triton"},
+        "segment_sum": {"triton"},
+    }
     assert device.calls > 100 and device.copies == 1  # one pack of texts, one copy of its vectors
 
 

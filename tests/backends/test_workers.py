@@ -113,6 +113,7 @@ def test_threads_do_not_change_a_byte():
             assigned.scores,
             assigned.second_scores,
             backend.segment_sum(offsets, indices, weights, x),
+            backend.segment_pool(offsets, indices, weights, x, unit=True),
             *backend.top_k(x[:600], x, 12),
             backend.gram(offsets[:501], indices[: offsets[500]] % 300, weights[: offsets[500]], 300),
             *backend.principal_axes(x, 6),

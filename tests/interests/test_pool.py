@@ -9,7 +9,8 @@ from safetensors.numpy import load_file, save_file
 from uicgpu.backends import choose_backend
 from uicgpu.errors import InputError
 from uicgpu.events.interactions import NO_TIME, EventTable, aggregate
-from uicgpu.interests import Features, InterestPooler, pool
+from uicgpu.interests import Features, InterestPooler
+from uicgpu.kernels.segment_reduce import pool as segment_pool
 
 CPU = choose_backend("cpu", threads=1)
 
@@ -150,7 +151,8 @@ def test_chunks_and_threads_do_not_change_a_byte(monkeypatch):
     pooler = InterestPooler().fit(data, vectors)
     whole = pooler.transform(data, vectors, backend=CPU)
     assert whole.tobytes() == pooler.transform(data, vectors, backend=choose_backend("cpu", threads=2)).tobytes()
-    monkeypatch.setattr(pool, "USER_CHUNK", 7)
+    cut = segment_pool.cut_segments
+    monkeypatch.setattr(segment_pool, "cut_segments", lambda offsets: cut(offsets, 20))
     assert whole.tobytes() == pooler.transform(data, vectors, backend=CPU).tobytes()
 
 

@@ -27,7 +27,7 @@ def cases():
     from uicgpu.kernels.assign.gpu_tiles import choose_tile
     from uicgpu.kernels.segment_reduce import cuda as segments
 
-    nearest, sums = assign.compiled()[0], segments.compiled()
+    nearest, sums, groups = assign.compiled()[0], segments.compiled(), segments.compiled_groups()
     for architecture in (*ARCHITECTURES, *SMALL):
         operands = [
             (d, "fp16", "ieee") for d in ((50, 384, 512, 768, 1024) if architecture in ARCHITECTURES else (384,))
@@ -54,6 +54,10 @@ def cases():
             ]
             name = f"segment_reduce {kind} {'rows and weights' if given else 'pieces'} d=384"
             yield name, architecture, sums, types, constants, range(7), segments.WARPS, 3
+        for kind in ("fp32", "fp16"):
+            types = ["*i64", "*i64", "*i32", "*fp32", f"*{kind}", "*fp64", "i32"]
+            constants = {"D": 384, "BLOCK_D": segments.BLOCK_D}
+            yield f"segment_pool {kind} d=384", architecture, groups, types, constants, range(7), segments.WARPS, 3
 
 
 def compile_one(architecture, kernel, types, constants, aligned, warps, stages):

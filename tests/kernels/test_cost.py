@@ -6,7 +6,7 @@ import pytest
 
 from uicgpu.kernels.assign.cost import predict_assign, predict_unfused
 from uicgpu.kernels.roofline import HARDWARE
-from uicgpu.kernels.segment_reduce.cost import predict_centroid_update, predict_segment_sum
+from uicgpu.kernels.segment_reduce.cost import predict_centroid_update, predict_segment_pool, predict_segment_sum
 
 DEVICES = list(HARDWARE.values())
 
@@ -19,8 +19,9 @@ def test_more_work_never_takes_less_time(hardware):
     for d in (50, 384):
         times = [predict_assign(10**6, d, k, hardware=hardware).seconds for k in (1, 64, 65, 1000, 10**4)]
         assert times == sorted(times)
-        times = [predict_segment_sum(e, e // 50, d, hardware=hardware).seconds for e in (10**3, 10**6, 10**9)]
-        assert times == sorted(times)
+        for predict in (predict_segment_sum, predict_segment_pool):
+            times = [predict(e, e // 50, d, hardware=hardware).seconds for e in (10**3, 10**6, 10**9)]
+            assert times == sorted(times)
 
 
 @pytest.mark.parametrize("hardware", DEVICES, ids=list(HARDWARE))
@@ -38,6 +39,16 @@ def test_the_bound_changes_where_arithmetic_passes_memory():
     assert bounds[-1] == "arithmetic"
     assert predict_segment_sum(10**9, 10**7, 384).bound_by == "memory"
     assert predict_segment_sum(10**9, 10**7, 384, reuse=1.0).bound_by != "memory"
+
+
+def test_pooling_spares_additions_in_double():
+    """On a GeForce card double arithmetic is slow, and summing in it is bound by it; pooling stays bound by memory."""
+    geforce = HARDWARE["rtx4090"]
+    sums, pooled = (
+        predict(10**9, 10**7, 384, hardware=geforce) for predict in (predict_segment_sum, predict_segment_pool)
+    )
+    assert sums.ceilings["arithmetic"] > 4 * pooled.ceilings["arithmetic"]
+    assert pooled.bound_by == "memory" and pooled.bytes_moved > 10**9 * 384 * 4
 
 
 def test_worked_by_hand():

@@ -48,7 +48,7 @@ def violations(name, figures):
         found.append("needs more shared memory than a block may have")
     if figures["atomics"]:
         found.append("has atomics")
-    exact = "ieee" in name or name.startswith("segment_reduce")
+    exact = "ieee" in name or name.startswith("segment_")
     if figures["instruction"] != (None if exact else INSTRUCTIONS[architecture]):
         found.append(f"multiplies with {figures['instruction']}")
     if bool(figures["tf32"]) != ("tf32x3" in name):
@@ -67,6 +67,7 @@ def test_budgets_cover_what_ships():
         assert {f"assign fp16 d={d} sm_{architecture}" for d in (50, 384, 512, 768, 1024)} <= names
         assert f"assign bf16 d=384 sm_{architecture}" in names
         assert {f"assign fp32 {way} d=384 sm_{architecture}" for way in ("ieee", "tf32x3")} <= names
+        assert {f"segment_pool {kind} d=384 sm_{architecture}" for kind in ("fp16", "fp32")} <= names
         assert sum(name.startswith("segment_reduce") and name.endswith(f"_{architecture}") for name in names) == 3
 
 

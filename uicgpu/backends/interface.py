@@ -139,6 +139,22 @@ class Backend(Protocol):
         """
         ...
 
+    def segment_pool(
+        self,
+        offsets: NDArray[np.int64],
+        indices: NDArray[np.int32],
+        weights: NDArray[np.float32],
+        vectors: DeviceArray,
+        unit: bool,
+    ) -> NDArray[np.float32]:
+        """Weighted sum of ``vectors[indices]`` per segment, or its direction; [segments, d] float32.
+
+        Float32 products in groups of eight, all else in float64, in a fixed order; the error is below ``2^-22`` of the
+        sum of the absolute products. ``unit`` scales each row to length 1, and to 0 where it is shorter than 1e-6 of
+        its weights: then weights are 0 or more and vectors of length 1 at most.
+        """
+        ...
+
     def repeated_sum(
         self, points: DeviceArray, weights: NDArray[np.float32], count: int
     ) -> Callable[[NDArray[np.int32]], NDArray[np.float64]]:

@@ -67,6 +67,16 @@ class ReferenceBackend:
     ) -> NDArray[np.float64]:
         return segment_kernel.segment_sum(offsets, indices, weights, vectors)
 
+    def segment_pool(
+        self,
+        offsets: NDArray[np.int64],
+        indices: NDArray[Any],
+        weights: NDArray[Any],
+        vectors: NDArray[Any],
+        unit: bool,
+    ) -> NDArray[np.float32]:
+        return segment_kernel.segment_pool(offsets, indices, weights, vectors, unit)
+
     def repeated_sum(
         self, points: NDArray[Any], weights: NDArray[np.float32], count: int
     ) -> Callable[[NDArray[np.int32]], NDArray[np.float64]]:

@@ -125,6 +125,17 @@ def _segment_sum(backend: Backend, reference: Backend) -> Compared:
     return float(np.abs(got - reference.segment_sum(offsets, indices, weights, x)).max()), 1e-9
 
 
+def _segment_pool(backend: Backend, reference: Backend) -> Compared:
+    rng = generator(0, _RNG)
+    counts = np.append(rng.integers(0, 30, size=200), 1500)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    indices = rng.integers(0, 100, size=offsets[-1]).astype(np.int32)
+    weights, x = rng.random(offsets[-1], np.float32), _groups(100, 33)
+    x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+    got = backend.segment_pool(offsets, indices, weights, backend.to_device(x), unit=True)
+    return float(np.abs(got - reference.segment_pool(offsets, indices, weights, x, unit=True)).max()), 1e-6
+
+
 def _top_k(backend: Backend, reference: Backend) -> Compared:
     x = generator(0, _RNG).integers(-2, 3, size=(600, 24)).astype(np.float32)
     got, want = backend.top_k(x[:50], x, 7), reference.top_k(x[:50], x, 7)
@@ -167,6 +178,7 @@ _COMPARISONS: dict[str, Callable[[Backend, Backend], Compared]] = {
     "assign": _assign,
     "repeated_assign": _repeated_assign,
     "segment_sum": _segment_sum,
+    "segment_pool": _segment_pool,
     "repeated_sum": _repeated_sum,
     "top_k": _top_k,
     "gram and inverse": _linear_algebra,

@@ -20,11 +20,10 @@ from uicgpu.backends.interface import Backend
 from uicgpu.errors import InputError
 from uicgpu.events.interactions import Interactions
 from uicgpu.interests.behaviour import Features, FeatureScale, feature_matrix
+from uicgpu.kernels.alignment import empty_aligned
 
 ITEM_CHUNK: Final = 4096
 """Items per chunk of a sum: fixed, so that the order of additions never depends on the machine."""
-USER_CHUNK: Final = 8192
-"""Users pooled at a time: bounds the float64 sums to 25 MB at 384 dimensions."""
 VANISHING: Final = 1e-6
 """Vectors shorter than this part of what was summed are rounding residue and count as zero."""
 
@@ -120,28 +119,20 @@ class InterestPooler:
                 fix="use the encoder that the run used",
             )
         backend = backend or _default_backend()
-        dim = item_vectors.shape[1]
         idf = np.full(item_vectors.shape[0], 1.0 / np.log(2.0))
         idf[: self.idf.size] = self.idf
         weights = (np.log1p(interactions.weights.astype(np.float64)) * idf[interactions.items]).astype(np.float32)
-        summed = np.diff(np.concatenate(([0.0], np.cumsum(weights, dtype=np.float64)))[interactions.offsets])
         items = backend.to_device(self.centred(item_vectors))
+        pooled = backend.segment_pool(interactions.offsets, interactions.items, weights, items, unit=True)
         numeric = self._numeric(features, interactions.n_users)
-        result = np.zeros((interactions.n_users, dim + numeric.shape[1]), np.float32)
-        for start in range(0, interactions.n_users, USER_CHUNK):
-            offsets = interactions.offsets[start : start + USER_CHUNK + 1]
-            pairs = slice(int(offsets[0]), int(offsets[-1]))
-            sums = backend.segment_sum(offsets - offsets[0], interactions.items[pairs], weights[pairs], items)
-            result[start : start + offsets.size - 1, :dim] = _unit(sums, summed[start : start + USER_CHUNK])
-        result[:, dim:] = numeric
-        return result
+        return np.concatenate((pooled, numeric), axis=1) if numeric.shape[1] else pooled
 
     def centred(self, item_vectors: NDArray[np.floating]) -> NDArray[np.float32]:
         """Return item vectors minus the centre, of unit length, float32 [items, dim].
 
         Items without text (zero rows) and items that coincide with the centre stay zero and contribute nothing.
         """
-        result = np.empty(item_vectors.shape, np.float32)
+        result = empty_aligned(item_vectors.shape, np.float32)
         for start in range(0, item_vectors.shape[0], ITEM_CHUNK):
             chunk = np.asarray(item_vectors[start : start + ITEM_CHUNK], np.float64)
             length = np.sqrt((chunk**2).sum(axis=1))

@@ -30,6 +30,20 @@ def nearest_three(points, centroids, half_norms=None, precision="ieee", tile=Non
     return Nearest(*(column.contiguous() for column in (ids[:, 0], first, ids[:, 1], second, third)))
 
 
+def sum_groups(starts, lengths, rows, weights, vectors):
+    assert vectors.stride(1) == 1 or vectors.shape[1] == 1
+    out = torch.zeros((len(starts), vectors.shape[1]), dtype=torch.float64)
+    for piece, (start, length) in enumerate(zip(starts.tolist(), lengths.tolist(), strict=True)):
+        for first in range(start, start + length, 8):
+            entries = slice(first, min(first + 8, start + length))
+            products = torch.zeros((8, vectors.shape[1]))
+            products[: entries.stop - first] = weights[entries, None] * vectors[rows[entries].long()].float()
+            while len(products) > 1:
+                products = products[0::2] + products[1::2]
+            out[piece] += products[0].double()
+    return out
+
+
 def sum_pieces(starts, lengths, rows, weights, vectors):
     assert vectors.stride(1) == 1 or vectors.shape[1] == 1
     out = torch.zeros((len(starts), vectors.shape[1]), dtype=torch.float64)

@@ -284,6 +284,7 @@ def install_triton(monkeypatch, device: Device) -> None:
         monkeypatch.setitem(sys.modules, "triton", types.ModuleType("triton"))
         monkeypatch.setattr(assign, "nearest_three", kernels.nearest_three)
         monkeypatch.setattr(segment_reduce, "sum_pieces", kernels.sum_pieces)
+        monkeypatch.setattr(segment_reduce, "sum_groups", kernels.sum_groups)
 
 
 def install(monkeypatch, version: str, triton: bool = False) -> Device:

@@ -76,6 +76,16 @@ class CpuBackend:
     ) -> NDArray[np.float64]:
         return segments.segment_sum(offsets, indices, weights, vectors, self.threads)
 
+    def segment_pool(
+        self,
+        offsets: NDArray[np.int64],
+        indices: NDArray[Any],
+        weights: NDArray[Any],
+        vectors: NDArray[Any],
+        unit: bool,
+    ) -> NDArray[np.float32]:
+        return segments.segment_pool(offsets, indices, weights, vectors, unit, self.threads)
+
     def repeated_sum(
         self, points: NDArray[Any], weights: NDArray[np.float32], count: int
     ) -> Callable[[NDArray[np.int32]], NDArray[np.float64]]:

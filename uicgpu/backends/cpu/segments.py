@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from uicgpu.backends.workers import run_in_order
 from uicgpu.kernels.segment_reduce import cpu as kernel
+from uicgpu.kernels.segment_reduce import pool
 from uicgpu.kernels.segment_reduce.repeated import RepeatedSum
 
 
@@ -19,6 +20,20 @@ def segment_sum(
     """See :meth:`uicgpu.backends.interface.Backend.segment_sum`."""
     return kernel.segment_sum(
         offsets, indices, weights, vectors, run=lambda part, parts: run_in_order(part, parts, threads)
+    )
+
+
+def segment_pool(
+    offsets: NDArray[np.int64],
+    indices: NDArray[Any],
+    weights: NDArray[Any],
+    vectors: NDArray[Any],
+    unit: bool,
+    threads: int,
+) -> NDArray[np.float32]:
+    """See :meth:`uicgpu.backends.interface.Backend.segment_pool`."""
+    return pool.segment_pool(
+        offsets, indices, weights, vectors, unit, run=lambda part, parts: run_in_order(part, parts, threads)
     )
 
 

@@ -20,6 +20,7 @@ from uicgpu.backends.cuda import arrays, assign, density, hierarchy, kmeans, lin
 from uicgpu.backends.interface import Assignment, DensityFit, RadiusFit
 from uicgpu.backends.probe import Probe, library_failure
 from uicgpu.backends.workers import one_blas_thread, run_in_order
+from uicgpu.kernels.segment_reduce.pool import scale_to_unit
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -103,6 +104,17 @@ class CudaBackend:
                 offsets, indices, weights, vectors, self.memory, self.probe.number
             )
         return sums
+
+    def segment_pool(
+        self, offsets: NDArray[np.int64], indices: NDArray[Any], weights: NDArray[Any], vectors: Any, unit: bool
+    ) -> NDArray[np.float32]:
+        with self._on_device():
+            pooled, self.engines["segment_pool"] = segments.segment_pool(
+                offsets, indices, weights, vectors, self.memory, self.probe.number
+            )
+        if unit:
+            scale_to_unit(offsets, weights, pooled, self.map)
+        return pooled
 
     def repeated_sum(
         self, points: Any, weights: NDArray[np.float32], count: int
