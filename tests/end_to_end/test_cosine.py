@@ -86,12 +86,22 @@ def test_the_next_run_keeps_the_ids(run: uic.Run, arguments: list[str], tmp_path
 
 
 def test_one_room_alone_finds_the_same_clusters(run: uic.Run, tmp_path: Path) -> None:
-    vectors, out = str(run.path / "interest_vectors.npy"), tmp_path / "alone"
-    assert call(["cluster", vectors, "--metric", "cosine", "-k", "4", "--out", str(out), "--quiet"]) == 0
+    """Of vectors of all lengths: quality and stability are those of the run."""
+    vectors, out = np.asarray(run.interest_vectors), tmp_path / "alone"
+    lengths = 2.0 ** np.random.default_rng(0).integers(-4, 5, (len(vectors), 1))
+    np.save(tmp_path / "longer.npy", (vectors * lengths).astype(np.float32))
+    assert (
+        call(["cluster", str(tmp_path / "longer.npy"), "--metric", "cosine", "-k", "4", "--out", str(out), "--quiet"])
+        == 0
+    )
     labels = pl.read_parquet(out / "labels.parquet")
     for column in ("cluster", "second_cluster", "confidence"):
         assert labels[column].equals(run.users.sort("row")[column])
     assert np.load(out / "centroids.npy").tobytes() == np.ascontiguousarray(run.centroids).tobytes()
+    figures = json.loads((out / "metrics.json").read_text())
+    measured = json.loads((run.path / "stages" / "cluster_facts.json").read_text())
+    assert figures["metric"] == "cosine" and figures["quality"] == measured["quality"]
+    assert figures["stability"] == measured["stability"]
 
 
 def test_an_unknown_metric_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
