@@ -168,7 +168,7 @@ class Backend(Protocol):
     def top_k(
         self, queries: NDArray[np.float32], points: NDArray[np.float32], k: int
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """The k largest inner products of each query (FAISS exact search): scores and rows, both [n, k].
+        """The k largest inner products of each query, exactly: scores and rows, both [n, k].
 
         Best first, equal scores by ascending row; fewer than k points are padded with -inf and -1.
         """

@@ -21,7 +21,7 @@ MOST_EXACT = 50_000
 class UserNeighbours:
     """The nearest users by cosine of interest vectors vote for their items with weight ``max(cos, 0) ** power``.
 
-    The search is exact (FAISS) for up to 50,000 users and looks into the closest cells beyond
+    The search is exact for up to 50,000 users and looks into the closest cells beyond
     (:class:`uicgpu.recommend.cells.Cells`); the user is never its own neighbour.
 
     Parameters

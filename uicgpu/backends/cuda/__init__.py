@@ -125,7 +125,7 @@ class CudaBackend:
         self, queries: NDArray[Any], points: NDArray[Any], k: int
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         with self._on_device():
-            return search.top_k(queries, points, k, self.probe.number, self.memory)
+            return search.top_k(queries, points, k, self.probe.number, self.threads, self.memory)
 
     def gram(
         self, offsets: NDArray[np.int64], indices: NDArray[Any], values: NDArray[Any], columns: int
