@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
+import os
 import resource
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -17,7 +21,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from uicgpu.bench.embeddings import baskets, household_weeks
-from uicgpu.bench.measure import Arm, machine, summary, take_turns
+from uicgpu.bench.measure import Arm, Clock, is_idle, machine, summary, take_turns
 from uicgpu.kernels.spanning_tree import spanning_tree
 
 SIZES: Final = ((4000, None), (10_000, None), (10_000, 10), (20_000, 10), (50_000, 10))
@@ -28,11 +32,24 @@ WARM_UP: Final = 4200
 SMALLEST: Final = 50
 SAMPLES: Final = 10
 """``min_cluster_size`` and ``min_samples``; both count the point itself."""
+PEER_THREADS: Final = "RAYON_NUM_THREADS"
+"""What hdbscan-rs reads once per process."""
+
+Fit = Callable[[NDArray[np.float32], int], NDArray[np.int32]]
 
 
 def bench_hdbscan(*, count: int, rounds: int, say: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Measure all programs that are installed; ``count`` belongs to other benchmarks and is not used."""
+    wall = {}
+    if is_idle():
+        say("hdbscan: wall time of two threads, in a process of its own")
+        command = [sys.executable, "-m", "uicgpu.bench.hdbscan", str(rounds)]
+        done = subprocess.run(command, check=True, env=os.environ | {PEER_THREADS: "2"}, stdout=subprocess.PIPE)
+        wall = json.loads(done.stdout)
+    os.environ[PEER_THREADS] = "1"
     result = measure(household_weeks(), rounds, say)
+    for size, told in wall.items():
+        result["sizes"][size]["wall_2_threads"] = told
     result["growth"] = growth(baskets(), say)
     return result
 
@@ -73,48 +90,74 @@ def measure(
     """Processor time of one thread, agreement of the labels."""
     from sklearn.metrics import adjusted_rand_score
 
-    from uicgpu.backends import choose_backend
-
-    backend = choose_backend("cpu", threads=1)
     result: dict[str, Any] = {"machine": machine(), "rounds": rounds, "sizes": {}}
-    for rows, axes in sizes:
-        points = vectors[np.linspace(0, len(vectors) - 1, rows).astype(np.int64)]
-        if axes is not None:
-            mean, directions, _ = backend.principal_axes(points, axes)
-            points = ((points - mean) @ directions.T).astype(np.float32)
-        points = np.ascontiguousarray(points, np.float32)
-        say(f"hdbscan: {rows} x {points.shape[1]}")
-        arms = [Arm(name, _bind(fit, points), _bind(fit, points[:600])) for name, fit in _programs()]
-        with threadpool_limits(1):
-            seconds, labels = take_turns(arms, rounds, 1, "processor", say)
+    for points in _selections(vectors, sizes):
+        size = f"{len(points)}x{points.shape[1]}"
+        say(f"hdbscan: {size}")
+        seconds, labels = _turns(points, rounds, 1, "processor", say)
         told: dict[str, Any] = {"processor": summary(seconds, "uicgpu")}
         told["clusters"] = {name: int(found.max()) + 1 for name, found in labels.items()}
         told["noise"] = {name: round(float((found < 0).mean()), 4) for name, found in labels.items()}
         told["agreement"] = {
             name: round(float(adjusted_rand_score(labels["uicgpu"], found)), 4) for name, found in labels.items()
         }
-        result["sizes"][f"{rows}x{points.shape[1]}"] = told
+        result["sizes"][size] = told
     return result
 
 
-def _bind(fit: Callable[[Any], Any], points: NDArray[np.float32]) -> Callable[[], Any]:
-    return lambda: fit(points)
+def wall(
+    vectors: NDArray[np.float32], rounds: int, sizes: tuple[tuple[int, int | None], ...] = SIZES
+) -> dict[str, Any]:
+    """Wall time of two threads per size; hdbscan-rs has as many as its environment said when it was loaded."""
+    return {
+        f"{len(points)}x{points.shape[1]}": summary(_turns(points, rounds, 2, "wall", lambda _: None)[0], "uicgpu")
+        for points in _selections(vectors, sizes)
+    }
 
 
-def _programs() -> list[tuple[str, Callable[[Any], Any]]]:
-    found: list[tuple[str, Callable[[Any], Any]]] = [("uicgpu", _uicgpu)]
+def _selections(
+    vectors: NDArray[np.float32], sizes: tuple[tuple[int, int | None], ...]
+) -> Iterator[NDArray[np.float32]]:
+    from uicgpu.backends import choose_backend
+
+    for rows, axes in sizes:
+        points = vectors[np.linspace(0, len(vectors) - 1, rows).astype(np.int64)]
+        if axes is not None:
+            mean, directions, _ = choose_backend("cpu", threads=1).principal_axes(points, axes)
+            points = ((points - mean) @ directions.T).astype(np.float32)
+        yield np.ascontiguousarray(points, np.float32)
+
+
+def _turns(
+    points: NDArray[np.float32], rounds: int, threads: int, clock: Clock, say: Callable[[str], None]
+) -> tuple[dict[str, list[float]], dict[str, Any]]:
+    arms = [Arm(name, _bind(fit, points, threads), _bind(fit, points[:600], threads)) for name, fit in _programs()]
+    with threadpool_limits(threads):
+        return take_turns(arms, rounds, threads, clock, say)
+
+
+def _bind(fit: Fit, points: NDArray[np.float32], threads: int) -> Callable[[], Any]:
+    return lambda: fit(points, threads)
+
+
+def _programs() -> list[tuple[str, Fit]]:
+    found: list[tuple[str, Fit]] = [("uicgpu", _uicgpu)]
     if importlib.util.find_spec("hdbscan_rs"):
         found.append(("hdbscan-rs", _hdbscan_rs))
     return found
 
 
-def _uicgpu(points: NDArray[np.float32]) -> NDArray[np.int32]:
+def _uicgpu(points: NDArray[np.float32], threads: int) -> NDArray[np.int32]:
     from uicgpu.backends import choose_backend
 
-    return choose_backend("cpu", threads=1).hdbscan(points, SMALLEST, SAMPLES)[0]
+    return choose_backend("cpu", threads=threads).hdbscan(points, SMALLEST, SAMPLES)[0]
 
 
-def _hdbscan_rs(points: NDArray[np.float32]) -> NDArray[np.int32]:
+def _hdbscan_rs(points: NDArray[np.float32], threads: int) -> NDArray[np.int32]:
     library = importlib.import_module("hdbscan_rs")
     model = library.HDBSCAN(min_cluster_size=SMALLEST, min_samples=SAMPLES)
     return np.asarray(model.fit_predict(points.astype(np.float64)), np.int32)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(wall(household_weeks(), int(sys.argv[1]))))

@@ -27,6 +27,8 @@ Clock = Literal["processor", "wall"]
 REST = 0.1
 """Seconds before a turn whose wall time is taken: threads of OpenMP keep their core busy for a while after their last
 task, and would slow down whoever comes next."""
+IDLE = 1.6
+"""Load average, this process included, below which wall time is worth taking."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,11 @@ def summary(seconds: Mapping[str, list[float]], reference: str) -> dict[str, dic
             "times_reference": round(median(ratios), 4),
         }
     return told
+
+
+def is_idle() -> bool:
+    """Whether wall time is worth taking; to be asked before the first arm, which is a load itself."""
+    return os.getloadavg()[0] < IDLE
 
 
 @contextmanager

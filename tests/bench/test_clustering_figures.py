@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -64,12 +66,39 @@ def test_no_place_of_a_machine_is_told(name):
     assert "/" not in json.dumps(measured(name))
 
 
-def test_the_small_benchmarks_run():
+def test_the_small_benchmarks_run(monkeypatch):
+    monkeypatch.setattr(topk, "is_idle", lambda: True)
     points = np.random.default_rng(0).standard_normal((900, 24)).astype(np.float32)
     pooled = pool.measure(points, 1, lambda _: None, users=200)["processor_1_thread"]
     assert pooled.keys() == {"sums", "unit vectors"}
     assert all(told["largest_difference"] < 1e-4 for arms in pooled.values() for told in arms.values())
     found = topk.measure(points, 1, lambda _: None, queries=64)
     assert found["faiss_share"] == 1 and found["processor"].keys() == {"uicgpu", "faiss", "product alone"}
+    assert found["wall_2_threads"].keys() == found["processor"].keys()
     grown = hdbscan.growth(points, lambda _: None, sizes=(200, 900))
     assert grown.keys() == {"200", "900"} and "exponent" in grown["900"]
+
+
+def test_two_threads_of_hdbscan_run_in_a_process_with_two_threads_of_the_peer(monkeypatch):
+    points = np.random.default_rng(0).standard_normal((900, 24)).astype(np.float32)
+    sizes = ((300, None), (900, 3))
+    asked = []
+
+    def run(command, env, **_):
+        asked.append((command[1:], env["RAYON_NUM_THREADS"]))
+        return SimpleNamespace(stdout=json.dumps(hdbscan.wall(points, 1, sizes)))
+
+    monkeypatch.setenv("RAYON_NUM_THREADS", "7")
+    monkeypatch.setattr(hdbscan.subprocess, "run", run)
+    monkeypatch.setattr(hdbscan, "is_idle", lambda: True)
+    monkeypatch.setattr(hdbscan, "household_weeks", lambda: points)
+    monkeypatch.setattr(hdbscan, "baskets", lambda: points)
+    monkeypatch.setattr(hdbscan, "growth", lambda *_: {})
+    whole = hdbscan.measure
+    monkeypatch.setattr(hdbscan, "measure", lambda vectors, rounds, say: whole(vectors, rounds, say, sizes))
+    found = hdbscan.bench_hdbscan(count=0, rounds=1)
+    assert asked == [(["-m", "uicgpu.bench.hdbscan", "1"], "2")] and os.environ["RAYON_NUM_THREADS"] == "1"
+    assert found["sizes"].keys() == {"300x24", "900x3"}
+    for told in found["sizes"].values():
+        assert told["processor"].keys() == told["wall_2_threads"].keys()
+    assert "| 900 × 3 |" in tables.hdbscan_table(found)
