@@ -115,7 +115,7 @@ def test_the_product_never_asks_for_the_interpreter():
 
 @needs_triton
 def test_in_the_interpreter():
-    """Some 110 tests of the kernels, 39 seeded errors among them, then the CUDA backend on the real kernel lines."""
+    """Some 130 tests of the kernels, 52 seeded errors among them, then the CUDA backend on the real kernel lines."""
     told = run("-m", "pytest", "-q", "-W", "ignore", HERE / "interpreted", TRITON_INTERPRET="1")
     assert " passed" in told and "skipped" not in told
     told = run(*("-m", "pytest", "-q", "-W", "ignore", "-k", "triton", HERE.parent / "backends"), TRITON_INTERPRET="1")
