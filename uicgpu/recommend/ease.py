@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from uicgpu.recommend.inputs import TrainingPart, UserBlock
-from uicgpu.recommend.rows import add_dense_rows, strongest_dense
+from uicgpu.recommend.rows import add_dense_rows
+from uicgpu.recommend.strongest import strongest_dense
 
 DUAL_BELOW = 0.7
 """The dual form is used when there are fewer users than this share of the items."""

@@ -11,7 +11,8 @@ from scipy import sparse
 from uicgpu.kernels.compilation import compiled
 from uicgpu.recommend.ease import Ease
 from uicgpu.recommend.inputs import TrainingPart, UserBlock
-from uicgpu.recommend.rows import keep_largest, tiled_product
+from uicgpu.recommend.rows import tiled_product
+from uicgpu.recommend.strongest import keep_largest
 
 
 class TextRowsEase:

@@ -11,7 +11,8 @@ from scipy import sparse
 from uicgpu.kernels.compilation import compiled
 from uicgpu.recommend.ease import Ease, recent_entries
 from uicgpu.recommend.inputs import TrainingPart, UserBlock
-from uicgpu.recommend.rows import add_sparse_rows, keep_largest
+from uicgpu.recommend.rows import add_sparse_rows
+from uicgpu.recommend.strongest import keep_largest
 
 
 class TextEase:

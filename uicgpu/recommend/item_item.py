@@ -10,7 +10,8 @@ from scipy import sparse
 
 from uicgpu.recommend.co_occurrence import nearest_items
 from uicgpu.recommend.inputs import TrainingPart, UserBlock
-from uicgpu.recommend.rows import add_sparse_rows, strongest_sparse
+from uicgpu.recommend.rows import add_sparse_rows
+from uicgpu.recommend.strongest import strongest_of_table
 
 
 class ItemItem:
@@ -56,8 +57,4 @@ class ItemItem:
         self, block: UserBlock, rows: NDArray[np.int64], items: NDArray[np.int32], number: int
     ) -> NDArray[np.int64]:
         """For each (row of the block, item) the block's entries that add most, int64 [pairs, number], -1 = none."""
-        table = self.weights
-        out: NDArray[np.int64] = strongest_sparse(
-            block.offsets, block.items, block.ones, table.indptr, table.indices, table.data, rows, items, number
-        )
-        return out
+        return strongest_of_table(block, block.ones, self.weights, rows, items, number)

@@ -1,4 +1,4 @@
-"""Loops over one user's row of scores: products, z-scores, best items, strongest contributions.
+"""Loops over one user's row of scores: products, z-scores, best items.
 
 Every loop treats a row on its own, in float64 where sums decide, so that a user's result depends neither on the other
 users of the block nor on the number of threads. The loops release the interpreter lock: blocks run on threads.
@@ -146,84 +146,6 @@ def best_items(scores: Any, top: int) -> Any:
             best[row, place] = item
             held = min(held + 1, top)
     return best
-
-
-@compiled
-def strongest_dense(
-    offsets: Any, items: Any, weights: Any, position: Any, table: Any, pair_rows: Any, pair_items: Any, number: int
-) -> Any:
-    """For each (row, item) pair the ``number`` entries of the row that add most to the item, int64, -1 = none.
-
-    ``table`` and ``position`` as in :func:`add_dense_rows`. Only positive contributions count; ties by lower item.
-    """
-    found = np.full((pair_rows.size, number), -1, np.int64)
-    values = np.empty(number, np.float64)
-    for pair in range(pair_rows.size):
-        values[:] = 0.0
-        column = position[pair_items[pair]]
-        if column < 0:
-            continue
-        for entry in range(offsets[pair_rows[pair]], offsets[pair_rows[pair] + 1]):
-            source = position[items[entry]]
-            if source >= 0:
-                keep_largest(found[pair], values, entry, weights[entry] * np.float64(table[source, column]))
-    return found
-
-
-@compiled
-def strongest_sparse(
-    offsets: Any,
-    items: Any,
-    weights: Any,
-    table_offsets: Any,
-    table_columns: Any,
-    table_values: Any,
-    pair_rows: Any,
-    pair_items: Any,
-    number: int,
-) -> Any:
-    """The same for a sparse table: CSR by history item, columns ascending."""
-    found = np.full((pair_rows.size, number), -1, np.int64)
-    values = np.empty(number, np.float64)
-    for pair in range(pair_rows.size):
-        values[:] = 0.0
-        for entry in range(offsets[pair_rows[pair]], offsets[pair_rows[pair] + 1]):
-            first, last = table_offsets[items[entry]], table_offsets[items[entry] + 1]
-            place = first + np.searchsorted(table_columns[first:last], pair_items[pair])
-            if place < last and table_columns[place] == pair_items[pair]:
-                keep_largest(found[pair], values, entry, weights[entry] * np.float64(table_values[place]))
-    return found
-
-
-@compiled
-def strongest_cosine(offsets: Any, items: Any, directions: Any, pair_rows: Any, pair_items: Any, number: int) -> Any:
-    """The same for texts: the entries whose text is closest to the item's."""
-    found = np.full((pair_rows.size, number), -1, np.int64)
-    values = np.empty(number, np.float64)
-    for pair in range(pair_rows.size):
-        values[:] = 0.0
-        target = directions[pair_items[pair]]
-        for entry in range(offsets[pair_rows[pair]], offsets[pair_rows[pair] + 1]):
-            cosine = 0.0
-            other = directions[items[entry]]
-            for axis in range(target.size):
-                cosine += np.float64(target[axis]) * other[axis]
-            keep_largest(found[pair], values, entry, cosine)
-    return found
-
-
-@compiled
-def keep_largest(found: Any, values: Any, entry: int, value: float) -> None:
-    """Put ``entry`` in its place among the largest ``values`` so far, in place; an equal value stays behind."""
-    if value <= values[-1]:
-        return
-    place = values.size - 1
-    while place > 0 and values[place - 1] < value:
-        values[place] = values[place - 1]
-        found[place] = found[place - 1]
-        place -= 1
-    values[place] = value
-    found[place] = entry
 
 
 def tiled_product(rows: NDArray[np.float32], columns: NDArray[np.float32]) -> NDArray[np.float32]:

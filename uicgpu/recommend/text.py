@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uicgpu.recommend.inputs import TrainingPart, UserBlock
-from uicgpu.recommend.rows import strongest_cosine, tiled_product
+from uicgpu.recommend.rows import tiled_product
+from uicgpu.recommend.strongest import strongest_cosine
 
 
 class TextSimilarity:

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from uicgpu.kernels.compilation import compiled
 from uicgpu.recommend.inputs import TrainingPart, UserBlock
-from uicgpu.recommend.rows import strongest_sparse
+from uicgpu.recommend.strongest import strongest_of_table
 
 
 class ClosestTexts:
@@ -55,11 +55,7 @@ class ClosestTexts:
         self, block: UserBlock, rows: NDArray[np.int64], items: NDArray[np.int32], number: int
     ) -> NDArray[np.int64]:
         """For each (row of the block, item) the block's entries closest in text, int64 [pairs, number], -1 = none."""
-        table = self.weights
-        out: NDArray[np.int64] = strongest_sparse(
-            block.offsets, block.items, block.ones, table.indptr, table.indices, table.data, rows, items, number
-        )
-        return out
+        return strongest_of_table(block, block.ones, self.weights, rows, items, number)
 
 
 @compiled
