@@ -6,16 +6,14 @@ with them: a good criterion takes a number near the best agreement without havin
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from uicgpu.backends import choose_backend
-from uicgpu.bench.consensus import known_groups
-from uicgpu.bench.measure import write_result
+from uicgpu.bench.finished_runs import known_groups, measure_named_runs
 from uicgpu.cluster.choose_k import choose_k
 from uicgpu.cluster.quality import agreement
 from uicgpu.cluster.starts import fit_kmeans
@@ -73,15 +71,5 @@ def agreement_table(result: Mapping[str, Any], name: str) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure the runs that the command line names and write the result."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", nargs="+", metavar="NAME=RUN")
-    parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args(arguments)
-    named = (entry.partition("=") for entry in given.runs)
-    write_result(given.out, bench_choose_k({name: Path(path) for name, _, path in named}))
-
-
 if __name__ == "__main__":
-    main()
+    measure_named_runs(__doc__, bench_choose_k)

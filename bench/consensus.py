@@ -8,28 +8,26 @@ the labels of all users.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 
 from uicgpu.backends import choose_backend
-from uicgpu.bench.measure import write_result
+from uicgpu.bench.finished_runs import known_groups, measure_named_runs
 from uicgpu.cluster.consensus import fit_consensus
 from uicgpu.cluster.distances import cluster_means
 from uicgpu.cluster.quality import agreement, simplified_silhouettes
 from uicgpu.cluster.starts import Fit, fit_kmeans
 from uicgpu.randomness import generator
-from uicgpu.runs.artefacts import Run, open_run
+from uicgpu.runs.artefacts import open_run
 from uicgpu.version import __version__
-from uicgpu.vocabulary import Artefact, Column, StageName
+from uicgpu.vocabulary import Artefact, StageName
 
 RUNS: Final = 20
 SEEDS: Final = 5
@@ -64,15 +62,6 @@ def bench_consensus(runs: Mapping[str, Path]) -> dict[str, Any]:
             "clusters": {str(k): {way: _measure(points, k, way, truth) for way in WAYS} for k in numbers},
         }
     return {"sets": told, "seeds": SEEDS, "resamples": RESAMPLES, "uicgpu_version": __version__}
-
-
-def known_groups(run: Run) -> NDArray[Any] | None:
-    """Known group of each user of a run, None where unknown; None if the run has no label column in its events."""
-    labels = pl.read_parquet(run.path / Artefact.LABELS)
-    if labels.height == 0:
-        return None
-    joined = run.users.select(Column.USER).join(labels, on=Column.USER, how="left", maintain_order="left")
-    return joined["label"].to_numpy()
 
 
 def _measure(points: NDArray[np.float32], k: int, way: str, truth: NDArray[Any] | None) -> dict[str, Any]:
@@ -129,15 +118,5 @@ def markdown_table(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure the runs that the command line names and write the result."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", nargs="+", metavar="NAME=RUN")
-    parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args(arguments)
-    named = (entry.partition("=") for entry in given.runs)
-    write_result(given.out, bench_consensus({name: Path(path) for name, _, path in named}))
-
-
 if __name__ == "__main__":
-    main()
+    measure_named_runs(__doc__, bench_consensus)

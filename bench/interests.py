@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from uicgpu.backends import choose_backend
 from uicgpu.backends.interface import Backend
+from uicgpu.bench.finished_runs import named_run
 from uicgpu.bench.measure import machine, write_result
 from uicgpu.evaluation.learning import sample, with_history
 from uicgpu.evaluation.ranking import Truth, held_out, hits_of, ndcg
@@ -171,15 +172,14 @@ def speed_sentence(result: Mapping[str, Any]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what the command line names and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="*", metavar="NAME=RUN")
+    parser.add_argument("runs", nargs="*", metavar="NAME=RUN", type=named_run)
     parser.add_argument("--users", type=int, default=USERS)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args(arguments)
-    named = {name: Path(path) for name, _, path in (entry.partition("=") for entry in given.runs)}
     with choose_backend("cpu", threads=1) as backend:
         speed = bench_speed(given.users, given.rounds, backend)
-        ranking = {name: bench_ranking(path, backend) for name, path in named.items()}
+        ranking = {name: bench_ranking(path, backend) for name, path in given.runs}
     write_result(given.out, {"speed": speed, "ranking": ranking, "machine": machine()})
 
 

@@ -5,14 +5,13 @@ Reports are written again by this version in a copy; the runs themselves stay as
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from uicgpu.bench.measure import write_result
+from uicgpu.bench.finished_runs import measure_named_runs
 from uicgpu.pipeline.finished import rebuild_report
 from uicgpu.pipeline.privacy import WHOLE, check_privacy, private_utility
 from uicgpu.runs.artefacts import open_run
@@ -82,15 +81,5 @@ def utility_table(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure the runs that the command line names and write the result."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", nargs="+", metavar="NAME=RUN")
-    parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args(arguments)
-    named = (entry.partition("=") for entry in given.runs)
-    write_result(given.out, bench_privacy({name: Path(path) for name, _, path in named}))
-
-
 if __name__ == "__main__":
-    main()
+    measure_named_runs(__doc__, bench_privacy)
