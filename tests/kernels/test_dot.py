@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from uicgpu.kernels.compilation import compiled
-from uicgpu.kernels.dot import STRIDE, dot, squared_norms
+from uicgpu.kernels.dot import STRIDE, dot, dot_of_rows, float32_dot_of_rows, squared_norms
 
 
 @compiled
@@ -30,6 +30,17 @@ def test_equals_the_written_order_bit_by_bit(d):
     rng = np.random.default_rng(d)
     x, y = rng.standard_normal((2, d)).astype(np.float32)
     assert call(x, y) == by_hand(x, y)
+
+
+@pytest.mark.parametrize("d", [1, 16, 37, 384])
+def test_rows_of_matrices_give_the_same_bits(d):
+    rng = np.random.default_rng(d)
+    x, y = rng.standard_normal((5, d)).astype(np.float32), rng.standard_normal((4, d)).astype(np.float32)
+    for i in range(5):
+        for j in range(4):
+            exact = call(x[i], y[j])
+            assert dot_of_rows(x, i, y, j) == exact
+            assert float32_dot_of_rows(x, i, y, j) == pytest.approx(exact, abs=d * 2.0**-24 * 2 * d)
 
 
 def test_worked_by_hand():
