@@ -16,7 +16,7 @@ LANES: Final = 16
 
 @intrinsic
 def at_least(typing_context: Any, row: Any, first: Any, threshold: Any) -> tuple[Any, Callable[..., Any]]:
-    """Bits of ``row[first + bit] >= threshold`` for 16 entries of a contiguous float32 vector; NaN is no."""
+    """Bits of ``row[first + bit] >= threshold`` for 16 entries of a C-contiguous float32 array; NaN is no."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data

@@ -10,21 +10,22 @@ from typing import Any, Final
 import numpy as np
 
 from uicgpu.kernels.compilation import compiled, compiled_maximum
-from uicgpu.kernels.dot import dot
+from uicgpu.kernels.dot import dot_of_rows, float32_dot_of_rows
 from uicgpu.kernels.lanes import LANES, at_least, lowest_bit
+from uicgpu.kernels.prefetch import prefetch_row
 
-TILE: Final = 64
+TILE: Final = 32
 """Rows whose products are taken together: they stay in the cache until all are looked through."""
 SLOTS: Final = 8
 """Centroids beside the own one whose remainder a point remembers."""
 FULL: Final = 12
-"""One exact score per so many products of a tile costs as much as a product over all dimensions."""
+"""One score per so many products of a tile costs as much as a product over all dimensions."""
 SHARP: Final = 7
 """Tiles that get such a product at once after one that needed it."""
 UP: Final = 1.0 + 2.0**-22
 """What is stored as float32 is off by less than this factor of what is added to it when it is read."""
 SCORES, FULL_ROWS = range(2)
-"""Counters of :func:`follow`: exact scores taken, rows that needed a product over all dimensions."""
+"""Counters of :func:`follow`: scores taken, rows that needed a product over all dimensions."""
 
 
 @compiled_maximum
@@ -45,9 +46,75 @@ def _remember(i: Any, slot: Any, centroid: Any, remainder: Any, slots: Any, othe
 
 
 @compiled
-def _settle(
+def _place(slots: Any, i: Any, centroid: Any) -> Any:
+    """Slot of a centroid that a point remembers, -1 if it does not."""
+    place = -1
+    for z in range(SLOTS):
+        place = z if slots[i, z] == centroid else place
+    return place
+
+
+@compiled
+def _screen(
     tile: Any,
     rows: Any,
+    x: Any,
+    squares: Any,
+    projected: Any,
+    rests: Any,
+    aside: Any,
+    moved: Any,
+    factors: Any,
+    labels: Any,
+    own: Any,
+    slots: Any,
+    others: Any,
+    products: Any,
+    insides: Any,
+    pending: Any,
+) -> Any:
+    """List the rows of a tile whose nearest centroid the bounds leave open, and ask for them; return their number."""
+    largest, peak, screen, _, exact, rest_error, turn = factors
+    count, columns = 0, products.shape[1]
+    for r in range(rows):
+        i = tile + r
+        mine = labels[i]
+        if mine < 0:
+            continue
+        norm = np.sqrt(squares[i])
+        slack = exact * (norm + largest) ** 2
+        tight = rest_error * (norm + peak) * peak + slack
+        margin = screen * (norm + largest) * largest + slack
+        rest = np.float64(projected[i, projected.shape[1] - 1])
+        insides[r] = np.float64(products[r, mine]) - rest * rests[mine]
+        way = (rest * aside[mine] + turn * norm * moved[mine]) * UP
+        best = insides[r] + own[i] - way - tight
+        threshold = np.float32(best - margin)
+        products[r, mine] = -np.inf
+        near = False
+        for first in range(0, columns, LANES):
+            found = at_least(products, r * columns + first, threshold)
+            while found != 0 and not near:
+                j = first + lowest_bit(found)
+                found &= found - 1
+                slot = _place(slots, i, j)
+                if slot < 0:
+                    near = True
+                else:
+                    other = np.float64(products[r, j]) - rest * rests[j]
+                    reach = (rest * aside[j] + turn * norm * moved[j]) * UP
+                    near = other + others[i, slot] + reach + tight >= best
+        if near:
+            pending[count] = r
+            count += 1
+            prefetch_row(x, i)
+    return count
+
+
+@compiled
+def _settle(
+    tile: Any,
+    r: Any,
     x: Any,
     squares: Any,
     projected: Any,
@@ -62,65 +129,53 @@ def _settle(
     slots: Any,
     others: Any,
     products: Any,
+    inside: Any,
     counts: Any,
-) -> Any:
-    """Find the nearest centroids of the rows of a tile; stop where too many exact scores were needed, and say where."""
-    largest, peak, screen, _, exact, rest_error, turn = factors
-    k = c.shape[0]
-    most = counts[SCORES] + rows * k // FULL
-    for r in range(rows):
-        i = tile + r
-        mine = labels[i]
-        if mine < 0:
-            continue
-        if counts[SCORES] > most:
-            return r
-        norm = np.sqrt(squares[i])
-        slack = exact * (norm + largest) ** 2
-        tight = rest_error * (norm + peak) * peak + slack
-        margin = screen * (norm + largest) * largest + slack
-        rest = np.float64(projected[i, projected.shape[1] - 1])
-        inside = np.float64(products[r, mine]) - rest * rests[mine]
-        way = (rest * aside[mine] + turn * norm * moved[mine]) * UP
-        best = inside + own[i] - way - tight
-        threshold = np.float32(best - margin)
-        products[r, mine] = -np.inf
-        known = False
-        row = products[r]
-        for first in range(0, row.shape[0], LANES):
-            found = at_least(row, first, threshold)
-            while found != 0:
-                j = first + lowest_bit(found)
-                found &= found - 1
-                if row[j] < threshold:
-                    continue
-                other = np.float64(row[j]) - rest * rests[j]
-                reach = (rest * aside[j] + turn * norm * moved[j]) * UP
-                slot, bound = -1, np.inf
-                for z in range(slots.shape[1]):
-                    if slots[i, z] == j:
-                        slot, bound = z, other + others[i, z] + reach + tight
-                if bound < best:
-                    continue
-                if not known:
-                    known = True
-                    counts[SCORES] += 1
-                    best = dot(x[i], c[mine]) - half[mine]
-                    own[i] = np.float32(best - inside + way)
-                    threshold = np.float32(best - margin)
-                    if row[j] < threshold or bound < best:
-                        continue
-                counts[SCORES] += 1
-                score = dot(x[i], c[j]) - half[j]
+) -> None:
+    """Find the nearest centroid of a row: read it, and take scores of the centroids that come near."""
+    largest, peak, screen, full, exact, rest_error, turn = factors
+    i, columns = tile + r, products.shape[1]
+    mine = np.int64(labels[i])
+    norm = np.sqrt(squares[i])
+    slack = exact * (norm + largest) ** 2
+    tight = rest_error * (norm + peak) * peak + slack
+    margin = screen * (norm + largest) * largest + slack
+    error = full * (norm + largest) * largest + slack
+    rest = np.float64(projected[i, projected.shape[1] - 1])
+    way = (rest * aside[mine] + turn * norm * moved[mine]) * UP
+    # float32 first: the exact sum takes twice as long, and is due only where two scores are equal but for rounding
+    counts[SCORES] += 1
+    best, known = np.float64(float32_dot_of_rows(x, i, c, mine)) - half[mine] - error, False
+    own[i] = np.float32(best - inside + way)
+    threshold = np.float32(best - margin)
+    for first in range(0, columns, LANES):
+        found = at_least(products, r * columns + first, threshold)
+        while found != 0:
+            j = first + lowest_bit(found)
+            found &= found - 1
+            if products[r, j] < threshold:
+                continue
+            other = np.float64(products[r, j]) - rest * rests[j]
+            reach = (rest * aside[j] + turn * norm * moved[j]) * UP
+            slot = _place(slots, i, j)
+            if slot >= 0 and other + others[i, slot] + reach + tight < best:
+                continue
+            counts[SCORES] += 1
+            score = np.float64(float32_dot_of_rows(x, i, c, j)) - half[j] + error
+            if score >= best and not known:
+                known = True
+                best = dot_of_rows(x, i, c, mine) - half[mine]
+                own[i] = np.float32(best - inside + way)
+            if score >= best:
+                score = dot_of_rows(x, i, c, j) - half[j]
                 if score > best or (score == best and j < mine):
                     _remember(i, slot, mine, best - inside - way, slots, others)
                     mine, best, inside, way = j, score, other, reach
                     own[i] = np.float32(best - inside + way)
                     threshold = np.float32(best - margin)
-                else:
-                    _remember(i, slot, j, score - other - reach, slots, others)
-        labels[i] = mine
-    return rows
+                    continue
+            _remember(i, slot, j, score - other - reach, slots, others)
+    labels[i] = mine
 
 
 @compiled
@@ -154,7 +209,7 @@ def _settle_fully(
         best, mine = -np.inf, -1
         for j in range(c.shape[0]):
             if products[r, j] >= threshold:
-                score = dot(x[i], c[j]) - half[j]
+                score = dot_of_rows(x, i, c, j) - half[j]
                 if mine < 0 or score > best:
                     best, mine = score, j
         if mine != before:
@@ -182,19 +237,28 @@ def follow(
 ) -> None:
     """Assign rows again after the centroids moved; the columns of ``block`` [width, >= k] are the short centroids."""
     k, columns = c.shape[0], block.shape[1]
+    insides, pending = np.empty(TILE), np.empty(TILE, np.int64)
     sharp = 0
     for tile in range(0, x.shape[0], TILE):
         rows = min(TILE, x.shape[0] - tile)
-        products = work[: rows * columns].reshape(rows, columns)
-        settled = 0
         if sharp == 0:
+            products = work[: rows * columns].reshape(rows, columns)
             np.dot(projected[tile : tile + rows], block, products)
-            settled = _settle(
-                tile, rows, x, squares, projected, c, half, rests, aside, moved, factors,
-                labels, own, slots, others, products, counts,
+            count = _screen(
+                tile, rows, x, squares, projected, rests, aside, moved, factors, labels, own, slots, others, products,
+                insides, pending,
             )  # fmt: skip
-            sharp = SHARP + 1 if settled < rows else 0
-        if settled < rows:
+            most = counts[SCORES] + rows * k // FULL
+            for p in range(count):
+                r = pending[p]
+                _settle(
+                    tile, r, x, squares, projected, c, half, rests, aside, moved, factors, labels, own, slots, others,
+                    products, insides[r], counts,
+                )  # fmt: skip
+                if counts[SCORES] > most:
+                    sharp = SHARP + 1
+                    break
+        if sharp > 0:
             sharp -= 1
-            products = work[: (rows - settled) * k].reshape(rows - settled, k)
-            _settle_fully(tile + settled, tile + rows, x, squares, c, half, factors, labels, own, products, counts)
+            products = work[: rows * k].reshape(rows, k)
+            _settle_fully(tile, tile + rows, x, squares, c, half, factors, labels, own, products, counts)

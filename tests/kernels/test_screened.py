@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from screened_checks import check_run, check_travellers, reference_labels, topics
 
-from uicgpu.kernels.assign import grouped, points, projection, remainders, remembered, tiles
+from uicgpu.kernels.assign import assign, grouped, points, projection, remainders, remembered, tiles
 from uicgpu.kernels.assign.screened import RepeatedAssign
 
 MUTANTS = {
@@ -63,7 +63,7 @@ def copy_row(row, out, position):
 IN_PYTHON = """
 LANES = 16
 def at_least(row, first, threshold):
-    return sum(1 << int(bit) for bit in np.flatnonzero(row[first : first + 16] >= threshold))
+    return sum(1 << int(bit) for bit in np.flatnonzero(row.reshape(-1)[first : first + 16] >= threshold))
 def lowest_bit(bits):
     return (bits & -bits).bit_length() - 1
 """
@@ -84,9 +84,19 @@ def fails():
                 c = np.zeros((40, 128), np.float32)
                 c[:, :3] = rng.integers(-1, 2, (40, 3))
                 np.testing.assert_array_equal(repeated(c), reference_labels(ties, c)[0])
+            check_twins(x[:64])
     except (AssertionError, ValueError, IndexError):
         return True
     return False
+
+
+def check_twins(x):
+    """Two of each centroid: few ties per point, so that the loops themselves decide them."""
+    twins = np.random.default_rng(22).permutation(np.repeat(topics(22, 40, x.shape[1]), 2, axis=0))
+    repeated = RepeatedAssign(x, least_work=0)
+    for step in (0, 1e-3, 0.1, 0.1):
+        c = (twins + step * np.roll(twins, 1, axis=1)).astype(np.float32)
+        np.testing.assert_array_equal(repeated(c), assign(x, c)[0])
 
 
 @pytest.fixture
@@ -120,7 +130,7 @@ REMEMBERED_MUTANTS = {
         "np.float32(best - inside + way)",
         "np.float32(best - inside + 2 * way + 0.1)",
     ),
-    "another's way forgotten": ("others[i, z] + reach + tight", "others[i, z] + tight"),
+    "another's way forgotten": ("others[i, slot] + reach + tight", "others[i, slot] + tight"),
     "a beaten centroid is remembered with the wrong remainder": (
         "best - inside - way, slots",
         "best - other - way, slots",
@@ -128,9 +138,11 @@ REMEMBERED_MUTANTS = {
     "ties to the highest id": ("score == best and j < mine", "score == best and j > mine"),
     "first ties to the highest id": ("if mine < 0 or score > best:", "if mine < 0 or score >= best:"),
     "no margin around the product": ("np.float32(best - margin)", "np.float32(best + 0.05)"),
-    "norm left out": ("score = dot(x[i], c[j]) - half[j]", "score = dot(x[i], c[j])"),
+    "norm left out": ("score = dot_of_rows(x, i, c, j) - half[j]", "score = dot_of_rows(x, i, c, j)"),
+    "float32 decides": ("- half[mine] - error, False", "- half[mine] - error, True"),
+    "float32 excludes without a margin": ("- half[j] + error", "- half[j] - 0.05"),
     "last tile is dropped": ("range(0, x.shape[0], TILE)", "range(0, x.shape[0] - TILE, TILE)"),
-    "the first sixteen are skipped": ("range(0, row.shape[0], LANES)", "range(LANES, row.shape[0], LANES)"),
+    "the first sixteen are skipped": ("range(0, columns, LANES)", "range(LANES, columns, LANES)"),
     "the own remainder outlives its centroid": ("labels[i], own[i] = mine, -np.inf", "labels[i] = mine"),
 }
 
