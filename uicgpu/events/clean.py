@@ -1,8 +1,8 @@
 """Raw event files to clean events, interactions and the reasons for every row that was refused.
 
-One survey, then one lazy plan (:mod:`uicgpu.events.rules`) in two halves. Nothing depends on the
-order of rows or files: a duplicate keeps the row that comes first by file name and row number, everything else is
-sorted.
+One survey, then one lazy plan (:mod:`uicgpu.events.canonical`, :mod:`uicgpu.events.rules`, :mod:`uicgpu.events.coding`)
+in two halves. Nothing depends on the order of rows or files: a duplicate keeps the row that comes first by file name
+and row number, everything else is sorted.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from uicgpu.backends.interface import Backend
 from uicgpu.errors import InputError, SettingsError
+from uicgpu.events import canonical, coding
 from uicgpu.events import rules as plan
 from uicgpu.events.behaviour import behaviour_features
 from uicgpu.events.columns import EventColumns, choose_event_columns, find_column
@@ -165,7 +166,7 @@ def judged_plans(table: Table, rules: plan.Rules, survey: Survey) -> list[pl.Laz
     """Return the first half of the plan, from files to rows: those that stay, and those that are refused."""
     first_order, parts = 0, []
     for number, file in enumerate(table.files):
-        parts.append(plan.canonical(file, number, first_order, rules, survey.forms[number]))
+        parts.append(canonical.rows_of_file(file, number, first_order, rules.columns, survey.forms[number]))
         first_order += file.rows
     rows = pl.concat(parts, how="vertical") if len(parts) > 1 else parts[0]
     return list(plan.judged(rows, rules))
@@ -173,15 +174,15 @@ def judged_plans(table: Table, rules: plan.Rules, survey: Survey) -> list[pl.Laz
 
 def output_plans(kept: pl.LazyFrame, rules: plan.Rules) -> list[pl.LazyFrame]:
     """Return the second half: coded events, users, items, kinds, then per described column its cells, then labels."""
-    users = plan.codes_of(kept, Column.USER, Column.USER_CODE)
-    items = plan.codes_of(kept, Column.ITEM, Column.ITEM_CODE)
-    kinds = plan.codes_of(kept, Column.KIND, "kind_code")
-    plans = [plan.coded(kept, {Column.USER: users, Column.ITEM: items, Column.KIND: kinds}), users, items, kinds]
-    for place in range(len(plan.described_columns(rules.columns))):
-        cell = plan.text_name(place)
-        plans.append(plan.told(kept, Column.ITEM, cell).rename({cell: "cell"}))
+    users = coding.codes_of(kept, Column.USER, Column.USER_CODE)
+    items = coding.codes_of(kept, Column.ITEM, Column.ITEM_CODE)
+    kinds = coding.codes_of(kept, Column.KIND, "kind_code")
+    plans = [coding.coded(kept, {Column.USER: users, Column.ITEM: items, Column.KIND: kinds}), users, items, kinds]
+    for place in range(len(canonical.described_columns(rules.columns))):
+        cell = canonical.text_name(place)
+        plans.append(coding.told(kept, Column.ITEM, cell).rename({cell: "cell"}))
     if rules.columns.label is not None:
-        plans.append(plan.told(kept, Column.USER, plan.LABEL))
+        plans.append(coding.told(kept, Column.USER, canonical.LABEL))
     return plans
 
 
@@ -213,7 +214,7 @@ def _outputs(
         rejected,
         collected.kinds,
         facts,
-        most_frequent(collected.labels, Column.USER, plan.LABEL) if collected.labels is not None else None,
+        most_frequent(collected.labels, Column.USER, canonical.LABEL) if collected.labels is not None else None,
     )
 
 

@@ -8,6 +8,7 @@ import polars as pl
 
 from uicgpu.errors import InputError
 from uicgpu.events import rules as plan
+from uicgpu.events.canonical import FILE, ORDER, TIME_TEXT, VALUE_TEXT
 from uicgpu.events.columns import EventColumns
 from uicgpu.events.forms import first_line, time_shown
 from uicgpu.events.read import Table, damaged_parquet
@@ -23,7 +24,7 @@ CELL_SHOWN: Final = 60
 
 def rejected_rows(refused: pl.DataFrame, table: Table) -> pl.DataFrame:
     """Return refused lines of the files and refused rows of the plan: source, row, reason, sample; by file and row."""
-    shown = [Column.USER, Column.ITEM, plan.TIME_TEXT, Column.KIND, plan.VALUE_TEXT]
+    shown = [Column.USER, Column.ITEM, TIME_TEXT, Column.KIND, VALUE_TEXT]
     names = ("user", "item", "time", "kind", "value")
     cells = [
         pl.when(pl.col(column).is_not_null())
@@ -34,23 +35,23 @@ def rejected_rows(refused: pl.DataFrame, table: Table) -> pl.DataFrame:
     words = {int(reason): word for reason, word in plan.REASON_WORDS.items()}
     sources = dict(enumerate(file.source for file in table.files))
     rows = refused.select(
-        pl.col(plan.FILE),
+        pl.col(FILE),
         pl.col(Column.ROW).cast(pl.Int64),
         pl.col(plan.REASON_CODE).replace_strict(words, return_dtype=pl.String).alias(Column.REASON),
         pl.concat_str(cells, separator=", ", ignore_nulls=True).str.head(SAMPLE_CHARACTERS * 2).alias(Column.SAMPLE),
-        pl.col(plan.ORDER),
+        pl.col(ORDER),
     )
     numbers = {file.source: number for number, file in enumerate(table.files)}
     lines = table.rejected.with_columns(
-        pl.col(Column.SOURCE).replace_strict(numbers, return_dtype=pl.Int32).alias(plan.FILE),
-        pl.lit(-1, pl.Int64).alias(plan.ORDER),
+        pl.col(Column.SOURCE).replace_strict(numbers, return_dtype=pl.Int32).alias(FILE),
+        pl.lit(-1, pl.Int64).alias(ORDER),
     ).select(rows.columns)
     both = pl.concat([lines, rows]) if lines.height else rows
-    ordered = both.sort(plan.FILE, Column.ROW, plan.ORDER)
+    ordered = both.sort(FILE, Column.ROW, ORDER)
     if ordered.is_empty():
         return rejected_frame()
     return ordered.with_columns(
-        pl.col(plan.FILE).replace_strict(sources, return_dtype=pl.String).alias(Column.SOURCE)
+        pl.col(FILE).replace_strict(sources, return_dtype=pl.String).alias(Column.SOURCE)
     ).select(list(REJECTED_SCHEMA))
 
 
@@ -59,7 +60,7 @@ def check_times(refused: pl.DataFrame, table: Table, columns: EventColumns) -> N
     if columns.time is None:
         return
     reason = pl.col(plan.REASON_CODE)
-    counts = refused.group_by(plan.FILE).agg(
+    counts = refused.group_by(FILE).agg(
         (reason == plan.Reason.UNREADABLE_TIME).sum().alias("unreadable"),
         (reason < plan.Reason.UNREADABLE_TIME).sum().alias("before"),
     )
@@ -67,8 +68,8 @@ def check_times(refused: pl.DataFrame, table: Table, columns: EventColumns) -> N
         file = table.files[number]
         if unreadable <= MOST_UNREADABLE * (file.rows - before):
             continue
-        bad = refused.filter((pl.col(plan.FILE) == number) & (reason == plan.Reason.UNREADABLE_TIME))
-        samples = ", ".join(repr(time_shown(text)) for text in bad[plan.TIME_TEXT].head(3).to_list())
+        bad = refused.filter((pl.col(FILE) == number) & (reason == plan.Reason.UNREADABLE_TIME))
+        samples = ", ".join(repr(time_shown(text)) for text in bad[TIME_TEXT].head(3).to_list())
         fix = f"name the right column with --time-column; understood: {FORMATS}"
         raise InputError(
             f"{unreadable} of {file.rows} times cannot be read, such as {samples}",

@@ -1,7 +1,8 @@
-"""The cleaning rules as one lazy plan: which rows stay, and the first reason why a row does not.
+"""The cleaning rules: which rows stay, and the first reason why a row does not.
 
-The plan uses only operations that the cuDF engine translates; ``tests/events/test_rules.py`` holds the list. Reasons
-are small integers inside the plan and words outside.
+They stand between :mod:`uicgpu.events.canonical` and :mod:`uicgpu.events.coding` in one lazy plan, which uses only
+operations that the cuDF engine translates; ``tests/events/test_rules.py`` holds the list. Reasons are small integers
+inside the plan and words outside.
 
 Rules that look at one row come first, in the order of :class:`Reason`. Then, over the rows that passed them:
 
@@ -21,24 +22,16 @@ from typing import Any, Final
 import polars as pl
 
 from uicgpu.events import cells, times
+from uicgpu.events.canonical import FILE, LABEL, ORDER, TIME_TEXT, VALUE_TEXT, described_columns, text_name
 from uicgpu.events.columns import EventColumns
-from uicgpu.events.read import TableFile
-from uicgpu.events.staging import POSITION_COLUMN, ROW_COLUMN
 from uicgpu.vocabulary import Column
 
 LONGEST_ID: Final = 1_000
 """Characters of a user or item id."""
-DEFAULT_KIND: Final = "event"
-"""Kind of an event whose kind is not given."""
 NET_TOLERANCE: Final = 1e-9
 """Share of the gross quantity below which a net quantity counts as zero (fractions do not add up exactly)."""
 
-FILE: Final = "file"
-ORDER: Final = "order"
-TIME_TEXT: Final = "time_text"
-VALUE_TEXT: Final = "value_text"
 REASON_CODE: Final = "reason_code"
-LABEL: Final = "label"
 FIRST: Final = "is_first"
 EVENT: Final = (Column.USER, Column.ITEM, Column.TIME, Column.KIND, Column.VALUE)
 """Rows that agree in these are one event, told more than once."""
@@ -102,92 +95,11 @@ class Rules:
     returns: bool
 
 
-def text_name(number: int) -> str:
-    """Return the plan's name of the item text column with this number; the category is the last one."""
-    return f"item_text_{number}"
-
-
-def described_columns(columns: EventColumns) -> tuple[str, ...]:
-    """Return the source columns that describe the item: the texts, then the category if there is one."""
-    return (*columns.texts, columns.category) if columns.category is not None else columns.texts
-
-
-def canonical(
-    file: TableFile, number: int, first_order: int, rules: Rules, form: times.TimeForm | None
-) -> pl.LazyFrame:
-    """Return one file's rows with the plan's own columns.
-
-    Parameters
-    ----------
-    number
-        Position of the file, which stands for its name inside the plan.
-    first_order
-        Number of rows in the files before it.
-    form
-        Form of the file's time column; None when it has none.
-    """
-    columns, schema = rules.columns, file.schema
-    nothing = pl.lit(None, pl.String)
-
-    def text(column: str | None) -> pl.Expr:
-        return cells.text_of(column, schema[column]) if column is not None and column in schema else nothing
-
-    described = [
-        (text_name(place), cells.known_text(column, schema[column]) if column in schema else nothing)
-        for place, column in enumerate(described_columns(columns))
-    ]
-    users = [f"user_{place}" for place in range(len(columns.user))]
-    numeric = columns.value is not None and columns.value in schema and not isinstance(schema[columns.value], pl.String)
-    # In steps, because the engine would evaluate a shared expression once per use.
-    raw = file.scan().select(
-        pl.lit(number, pl.Int32).alias(FILE),
-        pl.col(ROW_COLUMN).alias(Column.ROW),
-        (pl.col(POSITION_COLUMN).cast(pl.Int64) + first_order).alias(ORDER),
-        *(text(column).alias(name) for column, name in zip(columns.user, users, strict=True)),
-        text(columns.item).alias(Column.ITEM),
-        (
-            times.prepared(columns.time, schema[columns.time])
-            if columns.time is not None and form is not None
-            else nothing
-        ).alias("time_cell"),
-        text(columns.kind).alias(Column.KIND),
-        text(columns.value).alias(VALUE_TEXT),
-        *([cells.number_of(str(columns.value), schema[str(columns.value)]).alias(Column.VALUE)] if numeric else []),
-        *(cell.alias(name) for name, cell in described),
-        *([text(columns.label).alias(LABEL)] if columns.label is not None else []),
-    )
-    value_cell = pl.col(VALUE_TEXT)
-    value_text = pl.when(~value_cell.is_in(cells.MISSING)).then(value_cell)
-    rows = raw.with_columns(
-        cells.joined_id([pl.col(name) for name in users]).alias(Column.USER),
-        cells.id_of(pl.col(Column.ITEM)).alias(Column.ITEM),
-        cells.id_of(pl.col(Column.KIND)).str.to_lowercase().fill_null(DEFAULT_KIND).alias(Column.KIND),
-        value_text.alias(VALUE_TEXT),
-        pl.col("time_cell").cast(pl.String).alias(TIME_TEXT),
-        *([] if numeric else [value_text.cast(pl.Float64, strict=False).alias(Column.VALUE)]),
-        *([cells.id_of(pl.col(LABEL)).alias(LABEL)] if columns.label is not None else []),
-    )
-    timed = times.microseconds(rows, "time_cell", form or times.TimeForm(), Column.TIME)
-    return timed.select(
-        FILE,
-        Column.ROW,
-        ORDER,
-        Column.USER,
-        Column.ITEM,
-        TIME_TEXT,
-        Column.TIME,
-        Column.KIND,
-        VALUE_TEXT,
-        Column.VALUE,
-        *(name for name, _ in described),
-        *([LABEL] if columns.label is not None else []),
-    )
-
-
 def judged(rows: pl.LazyFrame, rules: Rules) -> tuple[pl.LazyFrame, pl.LazyFrame]:
     """Return (rows that stay or repeat one that stays, refused rows with ``reason_code``).
 
-    Repeats stay for what they say of item and user beside the event (:func:`told`); ``is_first`` tells them apart.
+    Repeats stay for what they say of item and user beside the event (:func:`uicgpu.events.coding.told`); ``is_first``
+    tells them apart.
     """
     first = rows.with_columns(_row_reason(rules).alias(REASON_CODE))
     passed = _with_groups(first.filter(pl.col(REASON_CODE) == Reason.NONE), rules)
@@ -300,41 +212,3 @@ def kind_weight(rules: Rules) -> pl.Expr:
     one = pl.lit(1.0, pl.Float32)
     expression: pl.Expr = chain.otherwise(one) if rules.kind_weights else one
     return expression
-
-
-def codes_of(rows: pl.LazyFrame, column: str, code: str) -> pl.LazyFrame:
-    """Return the distinct values of a column, sorted, with their position as int32 ``code``."""
-    distinct = rows.select(column).unique().sort(column)
-    return distinct.with_row_index(code).with_columns(pl.col(code).cast(pl.Int32))
-
-
-def told(kept: pl.LazyFrame, owner: str, cell: str) -> pl.LazyFrame:
-    """How often each ``owner`` (a user or an item) has each value of a column beside the events: ``owner, cell, len``.
-
-    An event that is told more than once with different values counts once, with the smallest: which row came first
-    must not matter.
-    """
-    once = kept.group_by(*EVENT).agg(pl.col(cell).min()).filter(pl.col(cell).is_not_null())
-    return once.group_by(owner, cell).agg(pl.len().alias("len"))
-
-
-def coded(kept: pl.LazyFrame, dictionaries: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
-    """Return the clean events: codes instead of ids, sorted by user, time, item, kind, value.
-
-    Parameters
-    ----------
-    dictionaries
-        The frames of :func:`codes_of` for user, item and kind, by column name.
-    """
-    first = kept.filter(pl.col(FIRST))
-    rows = first.select(Column.USER, Column.ITEM, Column.KIND, Column.TIME, Column.VALUE, Column.WEIGHT)
-    for column, dictionary in dictionaries.items():
-        rows = rows.join(dictionary, on=column, how="inner")
-    return rows.select(
-        pl.col(Column.USER_CODE),
-        pl.col(Column.ITEM_CODE),
-        pl.col(Column.TIME),
-        pl.col("kind_code").alias(Column.KIND),
-        pl.col(Column.VALUE),
-        pl.col(Column.WEIGHT),
-    ).sort(Column.USER_CODE, Column.TIME, Column.ITEM_CODE, Column.KIND, Column.VALUE)

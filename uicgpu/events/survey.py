@@ -11,9 +11,9 @@ import polars as pl
 from uicgpu.backends.interface import Backend
 from uicgpu.errors import InputError
 from uicgpu.events import cells, times
+from uicgpu.events.canonical import DEFAULT_KIND
 from uicgpu.events.columns import EventColumns
 from uicgpu.events.read import Table, TableFile
-from uicgpu.events.rules import DEFAULT_KIND
 from uicgpu.events.usual_names import QUANTITY_NAMES, RATING_NAMES, last_key
 from uicgpu.vocabulary import Column
 
