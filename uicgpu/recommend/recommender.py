@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from uicgpu.backends.interface import Backend
-from uicgpu.errors import InputError, SettingsError
+from uicgpu.errors import InputError
 from uicgpu.events.interactions import EventTable
 from uicgpu.recommend.arms import METHODS, Arm, fit_arm, needed, usable
 from uicgpu.recommend.blend import DEFAULT_WEIGHTS, DEPTH
@@ -19,19 +19,14 @@ from uicgpu.recommend.cold import DEFAULT_PULL, Rung, ladder_weights, rungs, sho
 from uicgpu.recommend.ease import Ease
 from uicgpu.recommend.grids import DEFAULT_SETTINGS
 from uicgpu.recommend.inputs import Catalogue, TrainingPart, UserBlock
-from uicgpu.recommend.new_items import SOURCE, NewItems
 from uicgpu.recommend.popularity import ClusterPopularity
-from uicgpu.recommend.reasons import give_reasons
-from uicgpu.recommend.rerank import rerank
-from uicgpu.recommend.rows import TILE, add_weighted, best_items, check_finite, exclude, standardise
+from uicgpu.recommend.ranked import Wanted, rank_block, ranked_frame
+from uicgpu.recommend.rows import TILE, add_weighted, check_finite, exclude, standardise
 from uicgpu.recommend.second_stage import SecondStage
-from uicgpu.vocabulary import Column
 
 MOST_USERS_PER_BLOCK: Final = 512
 BYTES_PER_TABLE: Final = 2**23
 """Users x items of a block in float64: a larger table leaves the cache, and its memory is given back every time."""
-SPOKEN_THROUGH_RANKER: Final = 0.1
-"""Weight of every arm, beside its own in the blend, when the arm that a ranked item owes most to is named."""
 
 
 class Recommender:
@@ -64,6 +59,8 @@ class Recommender:
         Blend weights of the arms that are there.
     notes : list of str
         What a reader must know of the fit.
+    ladder : dict of str to ndarray
+        Weights of every arm, float64 [4], one for each rung.
     rung_counts : Counter
         Users served by each rung so far.
     """
@@ -137,8 +134,8 @@ class Recommender:
         if not self.weights:
             self.weights = {name: weight for name, weight in DEFAULT_WEIGHTS.items() if name in arms}
         self.short_history = dict(short_history or self.weights)
-        self._ladder = ladder_weights(self.weights, self.short_history, self.arms)
-        by_text = self._ladder.get("text", np.zeros(len(Rung))) > 0
+        self.ladder = ladder_weights(self.weights, self.short_history, self.arms)
+        by_text = self.ladder.get("text", np.zeros(len(Rung))) > 0
         self._allowed = part.known | (by_text[:, None] & part.has_text)
         ease = self.arms.get("ease")
         if isinstance(ease, Ease) and ease.head.size < int(part.known.sum()):
@@ -189,7 +186,7 @@ class Recommender:
         ladder
             Other weights than the recommender's own, per arm float64 [4], one for each rung.
         """
-        ladder = self._ladder if ladder is None else ladder
+        ladder = self.ladder if ladder is None else ladder
         rung = rungs(block, self.part)
         total = np.zeros((len(block), self.part.events.n_items), np.float64)
         for name, weights in ladder.items():
@@ -244,24 +241,12 @@ class Recommender:
                 where="recommend",
                 fix="pass positions in the sorted list of user ids",
             )
-        if min(diversity, calibration) < 0 or diversity + calibration > 1:
-            raise SettingsError(
-                f"diversity {diversity:g} and calibration {calibration:g} must be 0 or more and at most 1 together",
-                where="recommend",
-            )
-        if not 0 <= new_items <= top:
-            raise SettingsError(f"{new_items} places for new items in lists of {top}", where="recommend")
-        new = NewItems(self.part, new_items) if new_items else None
-        if new and not new.items.size:
-            new = None
-        outside_filter = self._outside(categories)
+        wanted = Wanted.of(self.part, top, categories, diversity, calibration, new_items)
         frames: list[pl.DataFrame] = []
         waiting: list[UserBlock] = []
 
         def run() -> None:
-            for frame, counted in self.backend.map(
-                lambda block: self._rank(block, top, outside_filter, diversity, calibration, new), waiting
-            ):
+            for frame, counted in self.backend.map(lambda block: rank_block(self, block, wanted), waiting):
                 frames.append(frame)
                 self.rung_counts.update(counted)
             if advance:
@@ -273,80 +258,4 @@ class Recommender:
             if len(waiting) == 4 * self.backend.threads:
                 run()
         run()
-        return pl.concat(frames) if frames else _frame([], [], [], [], [], [])
-
-    def _outside(self, categories: Sequence[str]) -> NDArray[np.bool_] | None:
-        """Items that a filter on categories leaves out, bool [items]."""
-        if not categories:
-            return None
-        known = self.part.catalogue.categories or [() for _ in range(self.part.events.n_items)]
-        wanted = set(categories)
-        unknown = sorted(wanted - {name for own in known for name in own})
-        if unknown:
-            raise InputError(
-                f"no item has the category {unknown[0]!r}", where="recommend", fix="check the spelling in items.parquet"
-            )
-        return np.array([wanted.isdisjoint(own) for own in known], np.bool_)
-
-    def _rank(
-        self,
-        block: UserBlock,
-        top: int,
-        outside: NDArray[np.bool_] | None,
-        diversity: float,
-        calibration: float,
-        new: NewItems | None,
-    ) -> tuple[pl.DataFrame, Counter[str]]:
-        rung = rungs(block, self.part)
-        present = np.unique(rung)
-        full = rung == Rung.BLEND
-        second = self.second if full.any() else None
-        needed = {name for name in self.arms if self._ladder[name][present].any()} | set(second.arms if second else ())
-        z = {name: self.z_scores(arm, block) for name, arm in self.arms.items() if name in needed}
-        total = self.add_up(block, z)
-        if second and second.ranker:
-            items, table = second.propose(block, z, self.allow_repeat)
-            total = second.join(second.ranker, items, table, total, full)
-        served = rung <= Rung.SHORT_HISTORY
-        if new:
-            total[np.flatnonzero(served)[:, None], new.items] = 0.0
-        if outside is not None:
-            total[:, outside] = -np.inf
-        placed = new.place(total, self.arms["text"].score(block), served, top) if new else None
-        top = min(top, total.shape[1])
-        if diversity > 0 or calibration > 0:
-            items = rerank(total, block, top, diversity, calibration)
-        else:
-            items = best_items(total, top)
-        rows, places = np.nonzero(items >= 0)
-        picked = items[rows, places]
-        shares = {name: self._ladder[name][rung] for name in z}
-        if second:  # what the blend does not use may have spoken through the ranker
-            shares |= {name: shares[name] + SPOKEN_THROUGH_RANKER * full for name in second.arms}
-        # An arm without a say for this user is no source, even where all that have one speak against the item.
-        parts = np.stack(
-            [
-                np.where(shares[name][rows] > 0, shares[name][rows] * values[rows, picked], -np.inf)
-                for name, values in z.items()
-            ]
-        )
-        names = np.array(list(z))
-        source = names[parts.argmax(axis=0)] if rows.size else names[:0]
-        if placed is not None:
-            source = np.where(placed[rows, picked], SOURCE, source)
-        reasons = give_reasons(self.arms, block, rows, picked, source, self.part.catalogue.texts)
-        frame = _frame(block.users[rows], places + 1, picked, total[rows, picked], source.tolist(), reasons)
-        return frame, Counter(Rung(step).name.lower() for step in rung)
-
-
-def _frame(users: Any, ranks: Any, items: Any, scores: Any, sources: list[str], reasons: list[str]) -> pl.DataFrame:
-    return pl.DataFrame(
-        {
-            Column.USER_CODE: pl.Series(np.asarray(users, np.int32)),
-            Column.RANK: pl.Series(np.asarray(ranks, np.int32)),
-            Column.ITEM_CODE: pl.Series(np.asarray(items, np.int32)),
-            Column.SCORE: pl.Series(np.asarray(scores, np.float32)),
-            Column.SOURCE: pl.Series(sources, dtype=pl.String),
-            Column.REASON: pl.Series(reasons, dtype=pl.String),
-        }
-    )
+        return pl.concat(frames) if frames else ranked_frame([], [], [], [], [], [])
