@@ -32,7 +32,7 @@ def at_least(typing_context: Any, row: Any, first: Any, threshold: Any) -> tuple
 
 
 @intrinsic
-def _copy_lanes(typing_context: Any, row: Any, first: Any, out: Any, position: Any) -> tuple[Any, Callable[..., Any]]:
+def _copy_lanes(typing_context: Any, rows: Any, first: Any, out: Any, position: Any) -> tuple[Any, Callable[..., Any]]:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         floats = ir.VectorType(ir.FloatType(), LANES).as_pointer()
         source, target = (
@@ -47,17 +47,18 @@ def _copy_lanes(typing_context: Any, row: Any, first: Any, out: Any, position: A
         builder.store(builder.load(source, align=4), target, align=4)
         return context.get_dummy_value()
 
-    return types.none(row, types.int64, out, types.int64), generate
+    return types.none(rows, types.int64, out, types.int64), generate
 
 
 @compiled
-def copy_row(row: Any, out: Any, position: Any) -> None:
-    """Copy a contiguous float32 vector of d numbers to place ``position * d`` of another."""
-    start, whole = position * row.shape[0], row.shape[0] - row.shape[0] % LANES
+def copy_row(rows: Any, i: Any, out: Any, position: Any) -> None:
+    """Copy row ``i`` of a C-contiguous float32 matrix [n, d] to place ``position * d`` of a vector."""
+    d = rows.shape[1]
+    start, whole = position * d, d - d % LANES
     for j in range(0, whole, LANES):
-        _copy_lanes(row, j, out, start + j)
-    for j in range(whole, row.shape[0]):
-        out[start + j] = row[j]
+        _copy_lanes(rows, i * d + j, out, start + j)
+    for j in range(whole, d):
+        out[start + j] = rows[i, j]
 
 
 @intrinsic

@@ -11,8 +11,9 @@ from typing import Any, Final
 import numpy as np
 
 from uicgpu.kernels.compilation import compiled, compiled_maximum
-from uicgpu.kernels.dot import dot
+from uicgpu.kernels.dot import dot_of_rows, float32_dot_of_rows
 from uicgpu.kernels.lanes import copy_row
+from uicgpu.kernels.prefetch import prefetch_row
 
 TILE: Final = 512
 """Rows whose products are taken together: 512 x 1024 float32 are 2 MB."""
@@ -22,33 +23,35 @@ NARROW: Final = np.float32(1.0 - 2.0**-22)
 """Factors that make rounding a positive float64 to float32 safe in one direction."""
 DENSE: Final = 0.16
 """Share of a group's centroids to verify, per row with any, from which a product over all dimensions is cheaper."""
+AHEAD: Final = 8
+"""Rows of which the points are asked for ahead of the one that is read."""
 PAIRS, SURVIVORS, DENSE_ROWS, ACTIVE = range(4)
 """Counters of :func:`follow`: pairs screened, scores verified, rows that needed all dimensions, rows looked at."""
 
 
 @compiled_maximum
-def _top(row: Any) -> Any:
+def _top(products: Any, r: Any) -> Any:
     best = np.float32(-np.inf)
-    for j in range(row.shape[0]):
-        value = row[j]
+    for j in range(products.shape[1]):
+        value = products[r, j]
         best = value if value > best else best
     return best
 
 
 @compiled_maximum
-def _top_score(row: Any, half: Any) -> Any:
+def _top_score(products: Any, r: Any, half: Any, first: Any, stop: Any) -> Any:
     best = np.float32(-np.inf)
-    for j in range(row.shape[0]):
-        value = row[j] - half[j]
+    for j in range(first, stop):
+        value = products[r, j] - half[j]
         best = value if value > best else best
     return best
 
 
 @compiled_maximum
-def _count(row: Any, threshold: Any) -> Any:
+def _count(products: Any, r: Any, threshold: Any) -> Any:
     found = 0
-    for j in range(row.shape[0]):
-        found += row[j] >= threshold
+    for j in range(products.shape[1]):
+        found += products[r, j] >= threshold
     return found
 
 
@@ -109,7 +112,7 @@ def begin(
             margin = full * (norm * largest + largest * largest) + slack
             best_top = np.float32(-np.inf)
             for g in range(groups):
-                tops[g] = _top_score(products[r, starts[g] : starts[g + 1]], half32[starts[g] : starts[g + 1]])
+                tops[g] = _top_score(products, r, half32, starts[g], starts[g + 1])
                 best_top = max(best_top, tops[g])
             threshold = np.float64(best_top) - 2.0 * margin
             best, own, home = -np.inf, -1, 0
@@ -118,7 +121,7 @@ def begin(
                     continue
                 for j in range(starts[g], starts[g + 1]):
                     if products[r, j] - half32[j] >= threshold:
-                        score = dot(x[i], c[j]) - half[j]
+                        score = dot_of_rows(x, i, c, j) - half[j]
                         if own < 0 or score > best or (score == best and ids[j] < ids[own]):
                             best, own, home = score, j, g
             labels[i] = own
@@ -127,9 +130,7 @@ def begin(
             low = lower[tile // TILE]
             upper[i] = _most_distance(squares[i], best, slack)
             products[r, own] = -np.inf
-            tops[home] = _top_score(
-                products[r, starts[home] : starts[home + 1]], half32[starts[home] : starts[home + 1]]
-            )
+            tops[home] = _top_score(products, r, half32, starts[home], starts[home + 1])
             for g in range(groups):
                 bound = _least_distance(squares[i], np.float64(tops[g]) + margin, slack)
                 low[g, r] = np.float32(bound * DOWN)
@@ -152,30 +153,38 @@ def _find_active(
     limits: Any,
     active: Any,
     scores: Any,
+    known: Any,
     slacks: Any,
     screens: Any,
     fulls: Any,
 ) -> Any:
     """List the rows of a tile that some group may take away from their centroid; return their number."""
-    count = 0
+    near = 0
     for r in range(min(TILE, x.shape[0] - tile)):
         i = tile + r
         own = labels[i]
         if own < 0:
             continue
-        limit = limits[r] * NARROW
         upper[i] = np.float32((np.float64(upper[i]) + drift[own]) * UP)
-        if upper[i] < limit:
-            continue
+        if upper[i] >= limits[r] * NARROW:
+            active[near] = i
+            near += 1
+    count = 0
+    for a in range(near):
+        if a + AHEAD < near:
+            prefetch_row(x, active[a + AHEAD])
+        i = active[a]
+        own = np.int64(labels[i])
         norm = np.sqrt(squares[i])
         slack = exact * (norm + largest) ** 2
-        score = dot(x[i], c[own]) - half[own]
-        upper[i] = _most_distance(squares[i], score, slack)
-        if upper[i] < limit:
-            continue
         size = norm * largest + largest * largest
+        # at least; exact only where it decides
+        score = np.float64(float32_dot_of_rows(x, i, c, own)) - half[own] - full * size - slack
+        upper[i] = _most_distance(squares[i], score, slack)
+        if upper[i] < limits[i - tile] * NARROW:
+            continue
         active[count] = i
-        scores[count], slacks[count] = score, slack
+        scores[count], slacks[count], known[count] = score, slack, False
         screens[count], fulls[count] = screen * size + slack, full * size + slack
         count += 1
     return count
@@ -208,12 +217,12 @@ def _sift(
         own = labels[i]
         if first <= own < first + size:
             products[r, own - first] = -np.inf
-        top = np.float64(_top(products[r])) + screens[a]
+        top = np.float64(_top(products, r)) + screens[a]
         if top < scores[a]:
             bound = _least_distance(squares[i], top, slacks[a]) + travelled[g]
             low[g, i - tile] = np.float32(bound * DOWN)
         else:
-            survivors += _count(products[r], np.float32(scores[a] - screens[a]))
+            survivors += _count(products, r, np.float32(scores[a] - screens[a]))
             hot[hots] = r
             hots += 1
     return hots, survivors
@@ -226,7 +235,8 @@ def _settle(
     tile: Any,
     a: Any,
     i: Any,
-    row: Any,
+    products: Any,
+    r: Any,
     margin: Any,
     x: Any,
     squares: Any,
@@ -239,21 +249,30 @@ def _settle(
     upper: Any,
     low: Any,
     scores: Any,
+    known: Any,
     slacks: Any,
+    fulls: Any,
 ) -> Any:
-    """Take exact scores of the centroids of the group that the bounds leave; return how many."""
+    """Take scores of the centroids of the group that the bounds leave; return how many."""
     second = -np.inf
     changed = False
     taken = 0
-    for j in range(row.shape[0]):
-        value = np.float64(row[j]) + margin
+    for j in range(products.shape[1]):
+        value = np.float64(products[r, j]) + margin
         if value < scores[a]:
             second = max(second, value)
             continue
         taken += 1
         position = first + j
-        own = labels[i]
-        score = dot(x[i], c[position]) - half[position]
+        own = np.int64(labels[i])
+        score = np.float64(float32_dot_of_rows(x, i, c, position)) - half[position] + fulls[a]
+        if score >= scores[a] and not known[a]:
+            known[a] = changed = True
+            scores[a] = dot_of_rows(x, i, c, own) - half[own]
+        if score < scores[a]:
+            second = max(second, score)
+            continue
+        score = dot_of_rows(x, i, c, position) - half[position]
         if score > scores[a] or (score == scores[a] and ids[position] < ids[own]):
             home = group_of[own]
             if home == g:
@@ -306,13 +325,14 @@ def follow(
     passed = (travelled * UP).astype(np.float32)
     limits = np.empty(TILE, np.float32)
     active, inside, hot = np.empty(TILE, np.int64), np.empty(TILE, np.int64), np.empty(TILE, np.int64)
+    known = np.empty(TILE, np.bool_)
     scores, screens, fulls, slacks = np.empty(TILE), np.empty(TILE), np.empty(TILE), np.empty(TILE)
     for tile in range(0, x.shape[0], TILE):
         low = lower[tile // TILE]
         _limits(low, passed, limits[: min(TILE, x.shape[0] - tile)])
         count = _find_active(
             tile, x, squares, c, half, drift, largest, screen, full, exact,
-            labels, upper, limits, active, scores, slacks, screens, fulls,
+            labels, upper, limits, active, scores, known, slacks, screens, fulls,
         )  # fmt: skip
         counts[ACTIVE] += count
         for g in range(groups):
@@ -323,7 +343,7 @@ def follow(
                 i = active[a]
                 if upper[i] >= (low[g, i - tile] - passed[g]) * NARROW:
                     inside[n] = a
-                    copy_row(projected[i], gathered, n)
+                    copy_row(projected, i, gathered, n)
                     n += 1
             if n == 0:
                 continue
@@ -356,7 +376,7 @@ def follow(
                 # many are near: sharper bounds from all dimensions cost less than one exact score after another
                 counts[DENSE_ROWS] += hots
                 for h in range(hots):
-                    copy_row(x[active[inside[hot[h]]]], gathered, h)
+                    copy_row(x, active[inside[hot[h]]], gathered, h)
                 products = work[: hots * size].reshape(hots, size)
                 np.dot(gathered[: hots * dim].reshape(hots, dim), c[first:stop].T, products)
                 for h in range(hots):
@@ -365,10 +385,11 @@ def follow(
                     if first <= own < stop:
                         products[h, own - first] = -np.inf
             for h in range(hots):
+                if h + AHEAD < hots:
+                    prefetch_row(x, active[inside[hot[h + AHEAD]]])
                 a = inside[hot[h]]
-                row = products[h] if dense else products[hot[h]]
                 margin = fulls[a] if dense else screens[a]
                 counts[SURVIVORS] += _settle(
-                    g, first, tile, a, active[a], row, margin, x, squares, c, half, ids, group_of,
-                    travelled, labels, upper, low, scores, slacks,
+                    g, first, tile, a, active[a], products, h if dense else hot[h], margin, x, squares, c, half, ids,
+                    group_of, travelled, labels, upper, low, scores, known, slacks, fulls,
                 )  # fmt: skip

@@ -33,6 +33,6 @@ def test_lowest_bit():
 
 def test_rows_are_copied_to_their_place():
     for size in (1, 15, 16, 17, 64, 70):
-        row, out = np.arange(1, size + 1, dtype=np.float32), np.zeros(3 * size, np.float32)
-        copy_row(row, out, 1)
-        assert (out.reshape(3, size)[1] == row).all() and not out.reshape(3, size)[[0, 2]].any()
+        rows, out = np.arange(1, 2 * size + 1, dtype=np.float32).reshape(2, size), np.zeros(3 * size, np.float32)
+        copy_row(rows, 1, out, 1)
+        assert (out.reshape(3, size)[1] == rows[1]).all() and not out.reshape(3, size)[[0, 2]].any()

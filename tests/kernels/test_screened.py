@@ -22,7 +22,13 @@ MUTANTS = {
     "ties to the highest position": ("ids[position] < ids[own]", "position > own"),
     "first ties by position": ("ids[j] < ids[own]", "j < own"),
     "no margin around the product": ("+ screens[a]\n", "- 0.05\n"),
-    "norm left out": ("- half[position]", ""),
+    "norm left out": ("dot_of_rows(x, i, c, position) - half[position]", "dot_of_rows(x, i, c, position)"),
+    "float32 decides": (
+        "scores[count], slacks[count], known[count] = score, slack, False",
+        "scores[count], slacks[count], known[count] = score, slack, True",
+    ),
+    "float32 excludes without a margin": ("- half[position] + fulls[a]", "- half[position] - 0.05"),
+    "an own score without its margin": ("- full * size - slack", "+ 0.05"),
     "last tile is dropped": ("range(0, x.shape[0], TILE)", "range(0, x.shape[0] - TILE, TILE)"),
     "a group is skipped": (
         "for g in range(groups):\n            first",
@@ -57,8 +63,8 @@ def build(loops, change, borrowed, in_python):
 
 COMPILERS = "from uicgpu.kernels.compilation import compiled, compiled_maximum"
 COPY_IN_PYTHON = """
-def copy_row(row, out, position):
-    out[position * len(row) : (position + 1) * len(row)] = row
+def copy_row(rows, i, out, position):
+    out[position * rows.shape[1] : (position + 1) * rows.shape[1]] = rows[i]
 """
 IN_PYTHON = """
 LANES = 16
