@@ -97,7 +97,7 @@ def test_columns_without_spread_change_nothing(model):
     np.testing.assert_array_equal(model.fit(still).labels_, model.fit(x).labels_)
 
 
-@pytest.mark.parametrize("scale", [1e-30, 1e-6, 1e6, 1e30])
+@pytest.mark.parametrize("scale", [1e-200, 1e-30, 1e-6, 1e6, 1e30, 1e150])
 def test_any_scale(scale):
     x = two_groups(3).astype(np.float64) * scale
     for model in (HDBSCAN(5, min_samples=3, device="cpu"), Hierarchical(2, device="cpu")):

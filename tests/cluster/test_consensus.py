@@ -63,6 +63,7 @@ def test_without_runs_or_for_one_cluster_it_is_the_plain_fit(clusters, runs, bac
     x = cloud()
     ours, plain = fit_consensus(x, clusters, 2, backend, runs), fit_kmeans(x, clusters, 2, backend)
     assert ours.lloyd.centroids.tobytes() == plain.lloyd.centroids.tobytes()
+    assert (ours.starts, ours.sample) == (plain.starts, plain.sample)
 
 
 def test_points_without_weight_found_no_cluster(backend, blobs):
@@ -77,6 +78,13 @@ def test_points_without_weight_found_no_cluster(backend, blobs):
 def test_fewer_distinct_points_than_clusters(distinct, backend):
     x = np.repeat(np.eye(3, dtype=np.float32)[:distinct], 20, axis=0)
     assert fit_consensus(x, 8, 0, backend, 4).lloyd.centroids.shape[0] == distinct
+
+
+def test_a_resample_draws_by_weight():
+    weights = np.array([0, 1, 9] * 100, np.float64)
+    counts = consensus._resample(300, weights, 0).reshape(100, 3).sum(axis=0)
+    assert counts[0] == 0 and counts.sum() == 300
+    assert counts[1] == pytest.approx(30, abs=15)
 
 
 def test_a_resample_is_bounded(backend, monkeypatch):

@@ -12,7 +12,9 @@ import pytest
 
 from uicgpu.errors import RunFolderError
 from uicgpu.report import build_report
-from uicgpu.report.artefacts import base_name
+from uicgpu.report.artefacts import base_name, read_artefacts
+from uicgpu.report.catalogue import Words
+from uicgpu.report.glance import glance_section
 from uicgpu.vocabulary import Artefact, Column
 
 PAYLOADS = json.loads(Path(__file__).with_name("payloads.json").read_text(encoding="utf-8"))
@@ -73,7 +75,10 @@ def test_numbers_are_those_of_the_artefacts(fake_run, page):
     users = pl.read_parquet(fake_run() / Artefact.USERS)
     clusters = pl.read_parquet(fake_run() / Artefact.CLUSTERS)
     sizes = [f"{5 * int(size / 5 + 0.5):,}" for size in clusters[Column.SIZE] if size >= 20]
-    for told in ("1,500", "240", f"{users[Column.EVENTS].sum():,}", *sizes):
+    run = read_artefacts(fake_run())
+    tiles = [tile["value"] for tile in glance_section(run, Words("en"))["tiles"]]
+    assert tiles == ["1,500", "240", f"{users[Column.EVENTS].sum():,}", str(len(run.published))]
+    for told in (*tiles, *sizes):
         assert told in text
     assert "nDCG@10 0.118" in text and "0.109 to 0.128" in text
     assert "1,469" in text, "rejected rows"

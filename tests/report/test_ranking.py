@@ -41,6 +41,8 @@ def test_better_is_not_said_when_the_interval_holds_zero(run, low, high):
     assert "better than" not in verdict(made, Words("en"))
     assert "优于" not in verdict(made, Words("zh"))
     assert all(row["sign"] == 0 for row in ranking_section(made, Words("en"))["rows"])
+    told = "no paired comparison" if low is None else "cannot tell Blend apart"
+    assert told in verdict(made, Words("en"))
 
 
 def test_better_and_worse_are_said_when_it_does_not(run):
@@ -85,9 +87,14 @@ def test_examples_tell_of_clusters_and_of_users_only_when_asked(fake_run):
     assert shown[0]["recommended"][0]["reason"]
 
 
-def test_examples_hold_only_what_enough_users_share(fake_run):
+@pytest.mark.parametrize("minimum", [20, 60])
+def test_examples_hold_only_what_enough_users_share(fake_run, tmp_path, minimum):
     """The slow way: count the users of each recommended item and of each item that a reason names."""
-    folder = fake_run()
+    folder = tmp_path / "run"
+    shutil.copytree(fake_run(), folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["settings"]["k_anonymity"] = minimum
+    (folder / "manifest.json").write_text(json.dumps(manifest))
     run = read_artefacts(folder)
     users = pl.read_parquet(folder / "users.parquet")
     rows = pl.read_parquet(folder / "recommendations.parquet").filter(pl.col("rank") <= 5).join(users, on="user_id")
@@ -96,9 +103,9 @@ def test_examples_hold_only_what_enough_users_share(fake_run):
         own = rows.filter(pl.col("cluster") == profile["cluster"])
         for entry in example["recommended"]:
             lists = own.filter(pl.col("item_id") == texts[entry["text"]])
-            assert lists["user_id"].n_unique() >= 20
+            assert lists["user_id"].n_unique() >= minimum
             for title in re.findall("“(.*?)”", entry["reason"]):
-                assert sum(title in reason for reason in lists["reason"]) >= 20
+                assert sum(title in reason for reason in lists["reason"]) >= minimum
 
 
 def test_reasons_are_told_in_both_languages_and_rare_items_are_not_repeated():
