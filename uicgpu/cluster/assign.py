@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from uicgpu.backends.interface import Backend
 from uicgpu.cluster.density_model import DensityModel, Reachability
-from uicgpu.cluster.directions import as_directions
+from uicgpu.cluster.directions import as_directions, of_rows
 from uicgpu.cluster.distances import chunks, squared_distances
 from uicgpu.cluster.soft import Memberships
 from uicgpu.errors import InputError
@@ -84,7 +84,7 @@ def assign_points(
     means = centroids.astype(np.float32, copy=False)
     if metric == "cosine":
         units, directed = as_directions(points)
-        return spread(_assign(units[directed], means, backend, model, noise), directed, means.shape[0])
+        return spread(_assign(of_rows(units, directed), means, backend, model, noise), directed, means.shape[0])
     return _assign(points, means, backend, model, noise)
 
 

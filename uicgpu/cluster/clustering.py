@@ -15,7 +15,7 @@ from uicgpu.cluster.choose_k import choose_k
 from uicgpu.cluster.consensus import fit_consensus
 from uicgpu.cluster.density import NEIGHBOURS, dbscan_fit, hdbscan_fit
 from uicgpu.cluster.density_model import DensityModel, Reachability
-from uicgpu.cluster.directions import as_directions, unit_means
+from uicgpu.cluster.directions import as_directions, of_rows, unit_means
 from uicgpu.cluster.distances import cluster_means
 from uicgpu.cluster.hierarchy import hierarchical_labels
 from uicgpu.cluster.lloyd import Advance
@@ -85,7 +85,7 @@ def cluster_vectors(
     nothing = int(np.count_nonzero(~directed))
     if nothing == directed.size:
         directed[0] = True  # one zero vector stands for all: they are one cluster
-    found = _cluster(units[directed], settings, backend, advance)
+    found = _cluster(of_rows(units, directed), settings, backend, advance)
     facts = found.facts
     facts |= {"metric": settings.metric, "without_direction": nothing}
     if nothing:

@@ -47,6 +47,11 @@ def as_directions(points: NDArray[Any], dtype: Any = np.float32) -> tuple[NDArra
     return out, directed
 
 
+def of_rows(points: NDArray[Any], kept: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return the rows ``kept`` (bool [n]) of ``points`` [n, d]: no copy where that is all of them."""
+    return points if kept.all() else points[kept]
+
+
 def unit_means(means: NDArray[np.float64], old: NDArray[Any]) -> NDArray[np.float64]:
     """Return the directions of ``means`` [k, d]; where members cancel out to nothing, the row of ``old`` stays."""
     lengths = np.sqrt(np.einsum("ij,ij->i", means, means))
