@@ -13,6 +13,7 @@ METRICS = {
     "difference.blend-popularity.ndcg@10.low": 0.04,
     "difference.blend-popularity.ndcg@10.high": 0.06,
     "difference.item-item-popularity.ndcg@10": 0.05,
+    "difference.blend-item-item.ndcg@10": 0.02,
     "ablation.real-none.ndcg@10": 0.01,
     "cluster.stability.mean": 0.6,
     "cluster.stability.low": 0.5,
@@ -28,6 +29,7 @@ def test_flat_names_become_tables():
     scores = read_scores(METRICS)
     assert scores.ranking["blend"]["ndcg@10"] == Estimate(0.12, 0.11, 0.13)
     assert scores.difference("item-item", "popularity", "ndcg@10") == Estimate(0.05)
+    assert scores.difference("blend", "item-item", "ndcg@10") == Estimate(0.02), "known names decide where to split"
     assert scores.ablation[("real", "none")]["ndcg@10"] == Estimate(0.01)
     assert scores.estimate("cluster.stability") == Estimate(0.6, 0.5, 0.7)
     assert scores.estimate("cluster.silhouette") is None
