@@ -113,6 +113,9 @@ class Settings(BaseModel):
     consensus: int = Field(default=0, ge=0, le=1000)
     """KMeans fits on resamples of the users whose centres are merged into the clusters (for example 20): steadier
     clusters, more work. 0: none."""
+    reduce: Literal["pca", "umap", "none"] = "pca"
+    """What brings vectors to 15 dimensions before HDBSCAN and DBSCAN measure density: principal axes, UMAP (an extra:
+    ``pip install 'uicgpu[umap]'``), or nothing (all dimensions count)."""
     min_cluster_size: int | None = Field(default=None, ge=2)
     """Smallest cluster of HDBSCAN. Default: 1 % of the users, at least 5."""
     min_samples: int | None = Field(default=None, ge=2)
@@ -188,6 +191,7 @@ CLUSTERING_SETTINGS = (
     "k",
     "init",
     "consensus",
+    "reduce",
     "min_cluster_size",
     "min_samples",
     "eps",

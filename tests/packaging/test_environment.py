@@ -75,7 +75,7 @@ def test_torch_bound_admits_the_cpu_and_the_gpu_build(project: dict[str, Any]) -
     assert all(torch.specifier.contains(version) for version in ("2.13.0", "2.15.0"))
 
 
-ADDITIONS = {"train.txt"}
+ADDITIONS = {"train.txt", "umap.txt"}
 """Pins that are installed on top of ``cpu.txt``."""
 
 

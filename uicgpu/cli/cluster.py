@@ -35,6 +35,7 @@ def command(
     Examples:
       uicgpu cluster movies.npy --out clusters -k 20
       uicgpu cluster users.npy --out clusters --algorithm hdbscan --min-cluster-size 50 --noise keep
+      uicgpu cluster users.npy --out clusters --algorithm hdbscan --reduce umap
     """
     resolved = resolve_settings(flags, settings_file)
     from uicgpu.pipeline.parts import cluster_file

@@ -45,6 +45,8 @@ def _clusters(run: Run) -> str:
     told = f"{facts['clusters']} ({facts['algorithm']}"
     if facts.get("metric"):
         told += f" by {facts['metric']}"
+    if facts.get("reduction"):
+        told += " after UMAP"
     if facts.get("consensus"):
         told += f", consensus of {facts['consensus']}"
     if isinstance(stability, float):

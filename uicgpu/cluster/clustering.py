@@ -24,6 +24,8 @@ from uicgpu.randomness import seed_of
 from uicgpu.settings import Settings
 from uicgpu.vocabulary import NOISE
 
+DENSITY: Final = ("hdbscan", "dbscan")
+"""Algorithms that measure density, after a reduction."""
 SMALLEST_CLUSTER: Final = 5
 SMALLEST_SHARE: Final = 0.01
 """Default ``min_cluster_size``: 1 % of the users, at least 5."""
@@ -68,8 +70,8 @@ def cluster_vectors(
     vectors
         Finite numbers of any float or integer type; float32 is used as it is.
     settings
-        ``algorithm``, ``metric``, ``k``, ``init``, ``consensus``, ``min_cluster_size``, ``min_samples``, ``eps``,
-        ``linkage``, ``noise`` and ``seed`` count.
+        ``algorithm``, ``metric``, ``k``, ``init``, ``consensus``, ``reduce``, ``min_cluster_size``, ``min_samples``,
+        ``eps``, ``linkage``, ``noise`` and ``seed`` count.
     advance
         Called with the number of points placed after each pass over (a sample of) the points.
 
@@ -77,6 +79,8 @@ def cluster_vectors(
     ------
     InputError
         For no vectors, or NaN or infinity among them (with the row).
+    MissingExtraError
+        For ``reduce="umap"``, when UMAP is not installed.
     """
     check_vectors(vectors)
     if settings.metric == "euclidean":
@@ -101,6 +105,8 @@ def _cluster(vectors: NDArray[Any], settings: Settings, backend: Backend, advanc
     facts: dict[str, Any] = {"notes": []}
     if settings.consensus and settings.algorithm != "kmeans":
         facts["notes"].append(f"no consensus: it is made of KMeans fits, and the algorithm is {settings.algorithm}")
+    if settings.reduce == "umap" and settings.algorithm not in DENSITY:
+        facts["notes"].append(f"no UMAP: it serves hdbscan and dbscan, and the algorithm is {settings.algorithm}")
     with one_blas_thread():
         labels, centroids, model = _run(points, frame, settings, backend, facts, advance)
         sizes = np.bincount(labels[labels >= 0], minlength=centroids.shape[0])
@@ -145,7 +151,7 @@ def _run(
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], DensityModel | None]:
     """Labels (-1 only for noise that is kept), centroids and density model, ids as the algorithm numbered them."""
     facts["noise"] = 0
-    if settings.algorithm in ("hdbscan", "dbscan"):
+    if settings.algorithm in DENSITY:
         return _density(points, frame, settings, backend, facts)
     k = _number(points, settings, backend, facts, advance)
     seed = seed_of(settings.seed, "cluster")
@@ -208,15 +214,22 @@ def _number(
 def _density(
     points: NDArray[np.float32], frame: Frame, settings: Settings, backend: Backend, facts: dict[str, Any]
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], DensityModel | None]:
+    way, seed = settings.reduce, seed_of(settings.seed, "cluster")
     if settings.algorithm == "hdbscan":
         smallest = settings.min_cluster_size or max(SMALLEST_CLUSTER, int(np.ceil(SMALLEST_SHARE * points.shape[0])))
-        fit = hdbscan_fit(points, backend, smallest, settings.min_samples, frame=frame)
+        fit = hdbscan_fit(points, backend, smallest, settings.min_samples, frame=frame, reduce=way, seed=seed)
         inside = fit.strengths[fit.labels >= 0]
         fit.facts["mean_probability"] = float(inside.mean(dtype=np.float64)) if inside.size else None
     else:
-        fit = dbscan_fit(points, backend, settings.eps, settings.min_samples or NEIGHBOURS, frame=frame)
+        neighbours = settings.min_samples or NEIGHBOURS
+        fit = dbscan_fit(points, backend, settings.eps, neighbours, frame=frame, reduce=way, seed=seed)
     facts |= fit.facts
-    if facts["dimensions"] < points.shape[1]:
+    if "reduction" in facts:
+        facts["notes"].append(
+            f"density was measured on {facts['dimensions']} coordinates of UMAP, of {points.shape[1]} dimensions; it "
+            "keeps neighbourhoods, and makes gaps between groups wider than they are"
+        )
+    elif facts["dimensions"] < points.shape[1]:
         facts["notes"].append(
             f"density was measured on {facts['dimensions']} principal axes of {points.shape[1]} dimensions "
             f"({facts['variance_kept']:.0%} of the variance)"

@@ -1,4 +1,4 @@
-"""Clusters as dense regions: HDBSCAN and DBSCAN, after a reduction to a few principal axes."""
+"""Clusters as dense regions: HDBSCAN and DBSCAN, after a reduction to a few dimensions."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from uicgpu.backends.interface import Backend
 from uicgpu.cluster.density_model import DensityModel, Radius, Reachability, Space
-from uicgpu.cluster.parameters import check_integer, check_number
+from uicgpu.cluster.embedding import Embedding
+from uicgpu.cluster.parameters import check_integer, check_number, seed_from
 from uicgpu.cluster.precision import AS_GIVEN, Frame
-from uicgpu.cluster.reduce import reduce_points
+from uicgpu.cluster.reduce import WAYS, reduce_points
 from uicgpu.randomness import generator
 from uicgpu.vocabulary import NOISE
 
 COMPONENTS: Final = 15
-"""Principal axes kept before a density estimate."""
+"""Principal axes, or coordinates of UMAP, kept before a density estimate."""
 MOST_COMPONENTS: Final = 30
 """Beyond this many columns exact HDBSCAN libraries turn approximate."""
 NEIGHBOURS: Final = 10
@@ -41,6 +42,11 @@ class HDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     components : int or None
         Wider input is projected on so many principal axes first, at most 30. None keeps all columns: exact in any
         dimension on the CPU, at a cost that grows with the square of the number of points.
+    reduce : {"pca", "umap", "none"}
+        What brings wider input to ``components`` columns: principal axes, UMAP (``pip install 'uicgpu[umap]'``), or
+        nothing, as ``components=None``.
+    random_state : int, RandomState, Generator or None
+        Seed of UMAP; nothing else here is random.
     device, threads
         As in :class:`uicgpu.cluster.KMeans`.
 
@@ -51,7 +57,7 @@ class HDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     probabilities_ : float32 ndarray [n_samples]
         Strength of membership in [0, 1]; 0 for noise.
     facts_ : dict
-        Dimensions used, variance kept, ``min_samples``.
+        Dimensions used, variance kept or UMAP's ``reduction`` and ``neighbours``, ``min_samples``.
     """
 
     def __init__(
@@ -60,12 +66,16 @@ class HDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         *,
         min_samples: int | None = None,
         components: int | None = COMPONENTS,
+        reduce: str = "pca",
+        random_state: int | np.random.RandomState | np.random.Generator | None = 0,
         device: str = "auto",
         threads: int | None = None,
     ) -> None:
         self.min_cluster_size = min_cluster_size
         self.min_samples = min_samples
         self.components = components
+        self.reduce = reduce
+        self.random_state = random_state
         self.device = device
         self.threads = threads
 
@@ -75,7 +85,8 @@ class HDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         if self.min_samples is not None:
             check_integer("min_samples", self.min_samples, 2)
         points, frame = _points(self, X)
-        fit = hdbscan_fit(points, _backend(self), self.min_cluster_size, self.min_samples, self.components, frame)
+        backend, way = _backend(self), (self.reduce, seed_from(self.random_state))
+        fit = hdbscan_fit(points, backend, self.min_cluster_size, self.min_samples, self.components, frame, *way)
         self.labels_, self.probabilities_, self.facts_, self._model = fit.labels, fit.strengths, fit.facts, fit.model
         return self
 
@@ -90,12 +101,15 @@ class DBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     eps : float or None
-        Radius. None reads it off the data: distances to the ``min_samples``-th neighbour, sorted, rise slowly inside
-        clusters and steeply outside; the radius is where that curve is farthest below its chord.
+        Radius; after UMAP, in its coordinates. None reads it off the data: distances to the ``min_samples``-th
+        neighbour, sorted, rise slowly inside clusters and steeply outside; the radius is where that curve is farthest
+        below its chord.
     min_samples : int
         Neighbours within ``eps``, the point itself included, that make a point a core point.
     components : int
         Wider input is projected on so many principal axes first, at most 30.
+    reduce, random_state
+        As in :class:`HDBSCAN`.
     device, threads
         As in :class:`uicgpu.cluster.KMeans`.
 
@@ -106,7 +120,7 @@ class DBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     eps_ : float
         The radius used.
     facts_ : dict
-        Dimensions used, variance kept, ``eps`` and ``min_samples``.
+        Dimensions used, variance kept or UMAP's ``reduction`` and ``neighbours``, ``eps`` and ``min_samples``.
     """
 
     def __init__(
@@ -115,25 +129,28 @@ class DBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         *,
         min_samples: int = NEIGHBOURS,
         components: int = COMPONENTS,
+        reduce: str = "pca",
+        random_state: int | np.random.RandomState | np.random.Generator | None = 0,
         device: str = "auto",
         threads: int | None = None,
     ) -> None:
         self.eps = eps
         self.min_samples = min_samples
         self.components = components
+        self.reduce = reduce
+        self.random_state = random_state
         self.device = device
         self.threads = threads
 
     def fit(self, X: Any, y: Any = None) -> DBSCAN:
         """Cluster ``X`` [n_samples, n_features]."""
         check_integer("min_samples", self.min_samples, 2)
-        given = None if self.eps is None else check_number("eps", self.eps, positive=True)
+        eps = None if self.eps is None else check_number("eps", self.eps, positive=True)
         points, frame = _points(self, X)
-        scale = 2.0**frame.exponent
-        eps = None if given is None else given * scale
-        fit = dbscan_fit(points, _backend(self), eps, self.min_samples, self.components, frame)
+        backend, way = _backend(self), (self.reduce, seed_from(self.random_state))
+        fit = dbscan_fit(points, backend, eps, self.min_samples, self.components, frame, *way)
         self.labels_, self.facts_, self._model = fit.labels, fit.facts, fit.model
-        self.eps_ = self.facts_["eps"] = self.facts_["eps"] / scale
+        self.eps_ = self.facts_["eps"]
         return self
 
     def predict(self, X: Any) -> NDArray[np.int32]:
@@ -170,15 +187,18 @@ def hdbscan_fit(
     min_samples: int | None = None,
     components: int | None = COMPONENTS,
     frame: Frame = AS_GIVEN,
+    reduce: str = "pca",
+    seed: int = 0,
 ) -> Fit:
     """Run HDBSCAN; see :class:`HDBSCAN` for the parameters. ``frame`` is what ``points`` went through."""
     neighbours = min(min_cluster_size, NEIGHBOURS) if min_samples is None else min_samples
-    reduced, projection, facts = reduce_points(points, points.shape[1] if components is None else components, backend)
+    wanted = points.shape[1] if components is None else components
+    reduced, reduction, facts = reduce_points(points, wanted, backend, reduce, seed)
     facts |= {"min_cluster_size": min_cluster_size, "min_samples": neighbours}
     fit = backend.hdbscan(reduced, min_cluster_size, neighbours)
     model = None
     if fit.tree is not None and (fit.labels >= 0).any():
-        model = Reachability.of(Space(frame, projection), reduced, fit.tree, fit.labels, neighbours)
+        model = Reachability.of(Space(frame, reduction), reduced, fit.tree, fit.labels, neighbours)
     return Fit(fit.labels, fit.strengths, facts, model)
 
 
@@ -189,13 +209,16 @@ def dbscan_fit(
     min_samples: int = NEIGHBOURS,
     components: int = COMPONENTS,
     frame: Frame = AS_GIVEN,
+    reduce: str = "pca",
+    seed: int = 0,
 ) -> Fit:
     """Run DBSCAN; see :class:`DBSCAN` for the parameters. ``frame`` is what ``points`` went through."""
-    reduced, projection, facts = reduce_points(points, components, backend)
-    radius = knee_radius(reduced, min_samples) if eps is None else eps
-    facts |= {"eps": float(radius), "eps_from": "knee" if eps is None else "given", "min_samples": min_samples}
+    reduced, reduction, facts = reduce_points(points, components, backend, reduce, seed)
+    scale = 1.0 if isinstance(reduction, Embedding) else 2.0**frame.exponent  # UMAP has units of its own
+    radius = knee_radius(reduced, min_samples) if eps is None else eps * scale
+    facts |= {"eps": float(radius) / scale, "eps_from": "knee" if eps is None else "given", "min_samples": min_samples}
     fit = backend.dbscan(reduced, radius, min_samples)
-    model = Radius.of(Space(frame, projection), reduced, fit, radius) if fit.core.any() else None
+    model = Radius.of(Space(frame, reduction), reduced, fit, radius) if fit.core.any() else None
     return Fit(fit.labels, (fit.labels >= 0).astype(np.float32), facts, model)
 
 
@@ -226,6 +249,8 @@ def knee_radius(points: NDArray[np.float32], min_samples: int) -> float:
 def _points(estimator: Any, X: Any) -> tuple[NDArray[np.float32], Frame]:
     if estimator.components is not None or isinstance(estimator, DBSCAN):
         check_integer("components", estimator.components, 1, MOST_COMPONENTS)
+    if estimator.reduce not in WAYS:
+        raise ValueError(f"reduce={estimator.reduce!r} should be one of {', '.join(WAYS)}")
     X = validate_data(estimator, X, dtype=(np.float32, np.float64), order="C", accept_large_sparse=False)
     frame = Frame.of(X)
     return frame.inward(X), frame

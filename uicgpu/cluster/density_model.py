@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from uicgpu.backends.cpu.density import lowest_within
 from uicgpu.backends.interface import Backend, RadiusFit
 from uicgpu.cluster.precision import Frame
-from uicgpu.cluster.reduce import Projection
+from uicgpu.cluster.reduce import Reduction, reduction_from_state
 from uicgpu.cluster.soft import Memberships, Soft, exemplars_of, soft_memberships
 from uicgpu.kernels.spanning_tree import Cloud, Tree, attach, merges
 from uicgpu.vocabulary import NOISE
@@ -29,27 +29,22 @@ class Space:
     """From the caller's vectors to the few columns in which density was measured."""
 
     frame: Frame
-    projection: Projection
+    reduction: Reduction
 
     def inward(self, vectors: NDArray[Any], backend: Backend) -> NDArray[np.float32]:
         """Return ``vectors`` [n, d] in this space, float32 [n, components]."""
-        return np.ascontiguousarray(self.projection.apply(self.frame.inward(vectors), backend))
+        return np.ascontiguousarray(self.reduction.apply(self.frame.inward(vectors), backend))
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return named arrays for :meth:`from_state`."""
         shift = np.empty(0) if self.frame.shift is None else self.frame.shift
-        return {
-            "shift": shift,
-            "exponent": np.array([self.frame.exponent], np.int64),
-            "mean": self.projection.mean,
-            "axes": self.projection.axes,
-        }
+        return {"shift": shift, "exponent": np.array([self.frame.exponent], np.int64), **self.reduction.state()}
 
     @classmethod
     def from_state(cls, state: Tensors) -> Space:
         """Rebuild from :meth:`state`."""
         shift = state["shift"] if state["shift"].size else None
-        return cls(Frame(shift, int(state["exponent"][0])), Projection(state["mean"], state["axes"]))
+        return cls(Frame(shift, int(state["exponent"][0])), reduction_from_state(state))
 
 
 @dataclass(frozen=True)

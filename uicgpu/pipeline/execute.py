@@ -34,14 +34,22 @@ def input_files(settings: Settings) -> dict[str, list[Path]]:
 
 def versions() -> dict[str, str]:
     """Versions of the packages that results depend on."""
-    names = ("numpy", "scipy", "numba", "polars", "torch", "transformers", "scikit-learn", "faiss-cpu", "faiss-gpu")
+    names = ("numpy", "scipy", "numba", "polars", "torch", "transformers", "scikit-learn", "umap-learn")
     found = {"python": platform.python_version()}
-    for name in names:
+    for name in (*names, "faiss-cpu", "faiss-gpu"):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def check_extras(settings: Settings) -> None:
+    """Raise MissingExtraError for a package that a late stage would miss: before the work, not after it."""
+    if settings.reduce == "umap" and settings.algorithm in ("hdbscan", "dbscan"):
+        from uicgpu.cluster.embedding import check_umap
+
+        check_umap()
 
 
 def prepare(resolved: ResolvedSettings, *, command: str, progress: Progress, fresh: bool) -> StageContext:
@@ -51,6 +59,7 @@ def prepare(resolved: ResolvedSettings, *, command: str, progress: Progress, fre
         raise SettingsError("no events given", fix="add --events PATH (a file, a folder or a glob)")
     if not settings.out:
         raise SettingsError("no run folder given", fix="add --out RUN")
+    check_extras(settings)
     backend = choose_backend(settings.device, settings.threads, settings.memory)
     files = input_files(settings)
     folder = RunFolder(Path(settings.out))

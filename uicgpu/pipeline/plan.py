@@ -7,7 +7,7 @@ from typing import Any
 
 from uicgpu.backends import choose_backend
 from uicgpu.errors import SettingsError
-from uicgpu.pipeline.execute import input_files
+from uicgpu.pipeline.execute import check_extras, input_files
 from uicgpu.pipeline.graph import STAGES
 from uicgpu.runs.folder import RunFolder
 from uicgpu.runs.progress import SilentProgress
@@ -28,6 +28,7 @@ def plan_run(resolved: ResolvedSettings, *, fresh: bool) -> dict[str, Any]:
     settings = resolved.settings
     if not settings.events:
         raise SettingsError("no events given", fix="add --events PATH (a file, a folder or a glob)")
+    check_extras(settings)
     files = input_files(settings)
     backend = choose_backend(settings.device, settings.threads, settings.memory)
     sizes = {role: sum(path.stat().st_size for path in paths) for role, paths in files.items()}
