@@ -6,9 +6,10 @@ from sklearn import cluster as theirs
 from sklearn.metrics import adjusted_rand_score
 from sklearn.utils.estimator_checks import check_estimator
 
-from uicgpu.cluster import DBSCAN, HDBSCAN
+from uicgpu.cluster import DBSCAN, HDBSCAN, cluster_vectors
 from uicgpu.cluster.density import knee_radius
 from uicgpu.cluster.reduce import reduce_points
+from uicgpu.settings import Settings
 
 
 @pytest.mark.parametrize("estimator", [HDBSCAN(device="cpu", threads=1), DBSCAN(device="cpu", threads=1)])
@@ -52,11 +53,13 @@ def test_dbscan_equals_scikit_learn(blobs):
     assert ours.eps_ == 0.4
 
 
-def test_eps_keeps_its_unit_when_points_are_scaled():
+def test_eps_keeps_its_unit_when_points_are_scaled(backend):
     line = np.array([[0], [1], [2], [10]], np.float32) * np.float32(2.0**60)
     model = DBSCAN(2.0**60, min_samples=3, device="cpu").fit(line)
     np.testing.assert_array_equal(model.labels_, [0, 0, 0, -1])
     assert model.eps_ == 2.0**60
+    found = cluster_vectors(line, Settings(algorithm="dbscan", eps=2.0**60, min_samples=3, noise="keep"), backend)
+    assert found.labels.tolist() == [0, 0, 0, -1] and found.facts["eps"] == 2.0**60
 
 
 def test_the_knee_separates_dense_from_sparse(blobs):
