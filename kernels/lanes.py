@@ -32,6 +32,35 @@ def at_least(typing_context: Any, row: Any, first: Any, threshold: Any) -> tuple
 
 
 @intrinsic
+def may_reach(
+    typing_context: Any, row: Any, first: Any, less: Any, first_less: Any, threshold: Any
+) -> tuple[Any, Callable[..., Any]]:
+    """Bits of ``row[first + bit] - less[first_less + bit] >= threshold`` for 16 entries, float32; NaN is yes."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        floats = ir.VectorType(ir.FloatType(), LANES)
+        minuend, subtrahend = (
+            builder.load(
+                builder.bitcast(
+                    builder.gep(
+                        context.make_array(signature.args[a])(context, builder, arguments[a]).data, [arguments[a + 1]]
+                    ),
+                    floats.as_pointer(),
+                ),
+                align=4,
+            )
+            for a in (0, 2)
+        )
+        limits = ir.Constant(floats, ir.Undefined)
+        for lane in range(LANES):
+            limits = builder.insert_element(limits, arguments[4], ir.IntType(32)(lane))
+        found = builder.fcmp_unordered(">=", builder.fsub(minuend, subtrahend), limits)
+        return builder.zext(builder.bitcast(found, ir.IntType(LANES)), ir.IntType(64))
+
+    return types.int64(row, types.int64, less, types.int64, types.float32), generate
+
+
+@intrinsic
 def _copy_lanes(typing_context: Any, rows: Any, first: Any, out: Any, position: Any) -> tuple[Any, Callable[..., Any]]:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         floats = ir.VectorType(ir.FloatType(), LANES).as_pointer()

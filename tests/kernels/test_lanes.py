@@ -3,12 +3,17 @@
 import numba
 import numpy as np
 
-from uicgpu.kernels.lanes import LANES, at_least, copy_row, lowest_bit
+from uicgpu.kernels.lanes import LANES, at_least, copy_row, lowest_bit, may_reach
 
 
 @numba.njit
 def compare(row, first, threshold):
     return at_least(row, first, np.float32(threshold))
+
+
+@numba.njit
+def compare_differences(row, first, less, first_less, threshold):
+    return may_reach(row, first, less, first_less, np.float32(threshold))
 
 
 @numba.njit
@@ -24,6 +29,18 @@ def test_bits_are_those_of_a_loop():
         for threshold in (-3, 0, 0.5, 3, np.inf, -np.inf):
             want = [bool(value >= threshold) for value in row[first : first + LANES]]
             bits = compare(row, first, threshold)
+            assert [bool(bits >> lane & 1) for lane in range(LANES)] == want and bits >> LANES == 0
+
+
+def test_bits_of_differences_are_those_of_a_loop_and_nan_may_be_anything():
+    rng = np.random.default_rng(1)
+    row, less = (rng.integers(-3, 4, 60).astype(np.float32) for _ in range(2))
+    row[[3, 21]], less[[5, 30]], row[22] = np.nan, np.inf, np.inf
+    for first, first_less in ((0, 0), (1, 17), (16, 3), (44, 44)):
+        for threshold in (-3, 0, 0.5, np.inf, -np.inf, np.nan):
+            pairs = zip(row[first : first + LANES], less[first_less : first_less + LANES], strict=True)
+            want = [not value - minus < threshold for value, minus in pairs]
+            bits = compare_differences(row, first, less, first_less, threshold)
             assert [bool(bits >> lane & 1) for lane in range(LANES)] == want and bits >> LANES == 0
 
 
