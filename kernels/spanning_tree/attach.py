@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from uicgpu.kernels.compilation import compiled
 from uicgpu.kernels.spanning_tree.box_search import attach_in_boxes, summarise
 from uicgpu.kernels.spanning_tree.nearest import BLOCK, TILE, Cloud, Map, nearest_of
-from uicgpu.kernels.spanning_tree.square import square_between
+from uicgpu.kernels.spanning_tree.square import FLOOR, square_between
 
 NEIGHBOURS = 24
 """Neighbours looked at first, at least: most points need no more."""
@@ -133,7 +133,7 @@ def _from_all(
         np.dot(points_short, short[block:stop].T, products)
         longest = norms[block:stop].max()
         for i in range(count):
-            base = points_norms[i] * points_norms[i] - error * (points_norms[i] + longest) ** 2
+            base = points_norms[i] * points_norms[i] - error * (points_norms[i] + longest) ** 2 - FLOOR
             for p in range(width):
                 j = order[block + p]
                 if products[i, p] - half[block + p] < (base - levels[i]) / 2 or cores[j] > levels[i]:

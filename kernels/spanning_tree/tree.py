@@ -249,7 +249,7 @@ def _compare_rows(
             i, own = rows[r], places[r]
             home = component[i]
             most = min(weight[i], light[home])
-            base = norms[own] * norms[own] - error * (norms[own] + longest) ** 2
+            base = norms[own] * norms[own] - error * (norms[own] + longest) ** 2 - FLOOR
             limit = (base - most) / 2
             for p in range(width):
                 if products[r, p] - half[block + p] < limit:
