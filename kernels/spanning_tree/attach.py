@@ -74,6 +74,7 @@ def attach(
                 short,
                 norms,
                 core[unsure],
+                BLOCK,
                 np.empty(TILE * BLOCK, np.float32),
                 *held,
             )
@@ -119,6 +120,7 @@ def _from_all(
     points_short: Any,
     points_norms: Any,
     core: Any,
+    block_size: int,
     work: Any,
     rows: Any,
     levels: Any,
@@ -126,8 +128,8 @@ def _from_all(
 ) -> None:
     n, count = x.shape[0], points.shape[0]
     space = np.empty(x.shape[1])
-    for block in range(0, n, BLOCK):
-        stop = min(block + BLOCK, n)
+    for block in range(0, n, block_size):
+        stop = min(block + block_size, n)
         width = stop - block
         products = work[: count * width].reshape(count, width)
         np.dot(points_short, short[block:stop].T, products)

@@ -9,16 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 
-from uicgpu.kernels.compilation import compiled, compiled_maximum
 from uicgpu.kernels.spanning_tree.box_search import nearest_in_boxes
 from uicgpu.kernels.spanning_tree.boxes import MOST_COLUMNS, Boxes
-from uicgpu.kernels.spanning_tree.square import FLOOR, rough_square, slack_of, square_between
+from uicgpu.kernels.spanning_tree.product_search import nearest_by_products
 
 TILE: Final = 512
-BLOCK: Final = 1024
-"""Rows and columns of one product."""
-PIECE: Final = 32
-"""Columns that are passed over together when none of them can be a neighbour."""
+BLOCK: Final = 512
+"""Rows and columns of one product: it stays in the cache of a core, and so do the block's points."""
 UNIT: Final = 2.0**-24
 SHORT: Final = 96
 """Columns of a shortened point: 95 coordinates and the length of the rest."""
@@ -77,23 +74,20 @@ class Cloud:
         width = dim if self.axes is None else SHORT
         self.order = np.arange(n, dtype=np.int32)
         self.short, self.norms = np.empty((n, width), np.float32), np.empty(n)
-        self._shorten(self.x)
+        for start in range(0, n, 4096):
+            part = slice(start, start + 4096)
+            self.short[part], self.norms[part] = self.shorten(self.x[part])
         self.near = self.x
         if self.axes is not None:
             self.order = Boxes(np.ascontiguousarray(self.short[:, :SORTED])).order
             self.near = self.x[self.order]
-            self._shorten(self.near)
+            self.short, self.norms = self.short[self.order], self.norms[self.order]
         self.places = np.empty(n, np.int32)
         self.places[self.order] = np.arange(n, dtype=np.int32)
         self.half = (self.norms**2 / 2).astype(np.float32)
         self.middles = np.stack([self.short[start : start + BLOCK].mean(axis=0) for start in range(0, n, BLOCK)])
         # width u for the product, and a few u for rounding the factors and halves of squares, and the subtraction
         self.error = (width + 24) * UNIT
-
-    def _shorten(self, points: NDArray[np.float32]) -> None:
-        for start in range(0, len(points), 4096):
-            part = slice(start, start + 4096)
-            self.short[part], self.norms[part] = self.shorten(points[part])
 
     def shorten(self, points: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """Return the factors of ``points`` in products, float32, and their lengths, float64."""
@@ -174,7 +168,7 @@ def _by_products(
     # the first block would pass nearly whole through shortened products: all columns take part
     wide = (points - cloud.mean).astype(np.float32), (cloud.near[block] - cloud.mean).astype(np.float32)
     opening = wide[0] @ wide[1].T
-    _nearest(
+    nearest_by_products(
         cloud.near,
         cloud.order,
         cloud.short,
@@ -188,77 +182,8 @@ def _by_products(
         plan,
         opening,
         (points.shape[1] + 24) * UNIT,
+        BLOCK,
         np.empty(TILE * BLOCK, np.float32),
         squares,
         rows,
     )
-
-
-@compiled_maximum
-def _top(row: Any, half: Any) -> Any:
-    best = np.float32(-np.inf)
-    for j in range(row.shape[0]):
-        value = row[j] - half[j]
-        best = value if value > best else best
-    return best
-
-
-@compiled
-def _nearest(
-    near: Any,
-    order: Any,
-    short: Any,
-    norms: Any,
-    half: Any,
-    error: float,
-    points: Any,
-    points_short: Any,
-    points_norms: Any,
-    first: int,
-    plan: Any,
-    opening: Any,
-    opening_error: float,
-    work: Any,
-    squares: Any,
-    rows: Any,
-) -> None:
-    n, count, tile = near.shape[0], squares.shape[1], points.shape[0]
-    space, slack = np.empty(near.shape[1]), slack_of(near.shape[1])
-    for step in range(plan.shape[0]):
-        block = plan[step] * BLOCK
-        end = min(block + BLOCK, n)
-        width = end - block
-        if step == 0:
-            products, unit = opening, opening_error
-        else:
-            products, unit = work[: tile * width].reshape(tile, width), error
-            np.dot(points_short, short[block:end].T, products)
-        longest = norms[block:end].max()
-        for r in range(tile):
-            own = points_norms[r] * points_norms[r]
-            margin = unit * (points_norms[r] + longest) ** 2
-            itself = first + r if first >= 0 else -1
-            limit = (own - squares[r, count - 1] - margin) / 2
-            for piece in range(0, width, PIECE):
-                last = min(piece + PIECE, width)
-                if _top(products[r, piece:last], half[block + piece : block + last]) < limit:
-                    continue
-                for p in range(piece, last):
-                    if products[r, p] - half[block + p] < limit or block + p == itself:
-                        continue
-                    if rough_square(points[r], near[block + p]) > squares[r, count - 1] * slack + FLOOR:
-                        continue
-                    j = order[block + p]
-                    square = square_between(points[r], near[block + p], space)
-                    place = count - 1
-                    if square > squares[r, place] or (square == squares[r, place] and 0 <= rows[r, place] < j):
-                        continue
-                    while place > 0 and (
-                        squares[r, place - 1] > square or (squares[r, place - 1] == square and rows[r, place - 1] > j)
-                    ):
-                        squares[r, place] = squares[r, place - 1]
-                        rows[r, place] = rows[r, place - 1]
-                        place -= 1
-                    squares[r, place] = square
-                    rows[r, place] = j
-                    limit = (own - squares[r, count - 1] - margin) / 2

@@ -148,6 +148,7 @@ def _compare(
             core,
             component,
             light,
+            BLOCK,
             np.empty(TILE * BLOCK, np.float32),
             weight,
             to,
@@ -233,14 +234,15 @@ def _compare_rows(
     core: Any,
     component: Any,
     light: Any,
+    block_size: int,
     work: Any,
     weight: Any,
     to: Any,
 ) -> None:
     n, count = near.shape[0], rows.shape[0]
     space, slack = np.empty(near.shape[1]), slack_of(near.shape[1])
-    for block in range(0, n, BLOCK):
-        stop = min(block + BLOCK, n)
+    for block in range(0, n, block_size):
+        stop = min(block + block_size, n)
         width = stop - block
         products = work[: count * width].reshape(count, width)
         np.dot(gathered, short[block:stop].T, products)
