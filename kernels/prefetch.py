@@ -43,7 +43,12 @@ def prefetch_row(x: Any, row: Any) -> None:
 
     Every line is asked for: on an AMD Zen 4 asking for every second or third of them gained nothing.
     """
-    size = x.shape[1] * x.itemsize
-    first = row * size
-    for position in range(first, first + size, LINE):
+    prefetch_columns(x, row, 0, x.shape[1])
+
+
+@compiled
+def prefetch_columns(x: Any, row: Any, first: Any, stop: Any) -> None:
+    """Ask for columns ``first`` to ``stop`` of a row, see :func:`prefetch_row`."""
+    start = row * x.shape[1]
+    for position in range((start + first) * x.itemsize, (start + stop) * x.itemsize, LINE):
         _prefetch(x, position)

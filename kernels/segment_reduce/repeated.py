@@ -15,10 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uicgpu.kernels.compilation import compiled
+from uicgpu.kernels.prefetch import prefetch_columns
 from uicgpu.kernels.segment_reduce.cpu import Run, segment_sum
 
 COLUMNS: Final = 128
 """Columns per part of a parallel run."""
+AHEAD: Final = 8
+"""How many moved rows before its use a row is asked for."""
 MOST_BITS: Final = 50
 SMALL: Final = 2.0**20
 """An entry of less than so many quanta is small: rounding moves it by more than 2^-21 of itself."""
@@ -117,6 +120,8 @@ def _move(
 ) -> None:
     scale = scales[first:stop]
     for entry in range(changed.shape[0]):
+        if entry + AHEAD < changed.shape[0]:
+            prefetch_columns(x, changed[entry + AHEAD], first, stop)
         i = changed[entry]
         weight = np.float64(weights[i])
         row = x[i, first:stop]
