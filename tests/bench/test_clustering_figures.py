@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from uicgpu.bench import choose_k, consensus, hdbscan, pool, topk
+from uicgpu.bench import choose_k, consensus, hdbscan, pool, reduce, topk
 from uicgpu.bench import clustering_tables as tables
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,6 +26,7 @@ TABLES = (
     ("topk", tables.topk_table),
     ("consensus", consensus.markdown_table),
     ("choose_k", choose_k.markdown_table),
+    ("reduce", reduce.markdown_table),
 )
 
 
@@ -61,9 +62,37 @@ def test_what_the_page_says_of_the_consensus():
     assert sorted(coarse) == [False, False, True]
 
 
-@pytest.mark.parametrize("name", ["consensus", "choose_k"])
+def test_what_the_page_says_of_umap():
+    """Fewer users outside and nearer to known groups, not beyond KMeans; seeds disagree; the time it takes."""
+    found = {name: told["ways"] for name, told in measured("reduce")["sets"].items()}
+    for ways in found.values():
+        assert ways["umap"]["noise"] < min(ways["pca"]["noise"], ways["none"]["noise"])
+        assert 30 < ways["umap"]["cpu_seconds"] / ways["pca"]["cpu_seconds"] < 71
+        assert ways["pca"]["ari_between_seeds"] == ways["none"]["ari_between_seeds"] == 1
+    amazon, movies, customers, anime = (found[name] for name in sorted(found))
+    assert all(amazon["umap"][figure] > amazon["pca"][figure] > amazon["none"][figure] for figure in ("nmi", "ari"))
+    plain = measured("consensus")["sets"][min(found)]["clusters"]["23"]["default"]
+    assert abs(amazon["umap"]["nmi"] - plain["nmi"]) < 0.01 and f"{plain['nmi']:.3f}" == "0.930"
+    assert movies["umap"]["largest"] > 0.5
+    assert all(ways["umap"]["ari_between_seeds"] < 0.7 for ways in (customers, anime))
+    assert customers["pca"]["clusters"] == [2, 2] and anime["pca"]["noise"] == 1
+
+
+@pytest.mark.parametrize("name", ["consensus", "choose_k", "reduce"])
 def test_no_place_of_a_machine_is_told(name):
     assert "/" not in json.dumps(measured(name))
+
+
+@pytest.fixture
+def blobs_run(monkeypatch, tmp_path):
+    """A folder with 120 interest vectors of three groups of 60, 30 and 30 users, which are known."""
+    groups = np.repeat([0, 1, 2], [60, 30, 30])
+    rng = np.random.default_rng(0)
+    vectors = 10 * rng.standard_normal((3, 20))[groups] + rng.uniform(-1, 1, (120, 20))
+    np.save(tmp_path / "interest_vectors.npy", vectors.astype(np.float32))
+    monkeypatch.setattr(reduce, "open_run", lambda path: path)
+    monkeypatch.setattr(reduce, "known_groups", lambda _: groups)
+    return tmp_path
 
 
 def test_the_small_benchmarks_run(monkeypatch):
@@ -77,6 +106,18 @@ def test_the_small_benchmarks_run(monkeypatch):
     assert found["wall_2_threads"].keys() == found["processor"].keys()
     grown = hdbscan.growth(points, lambda _: None, sizes=(200, 900))
     assert grown.keys() == {"200", "900"} and "exponent" in grown["900"]
+
+
+def test_reductions_are_compared_on_a_run(monkeypatch, umap, blobs_run):
+    monkeypatch.setattr(reduce, "SEEDS", 2)
+    found = reduce.bench_reduce({"blobs": blobs_run})
+    ways = found["sets"]["blobs"]["ways"]
+    assert [told["dimensions"] for told in (ways["none"], ways["pca"], ways["umap"])] == [20, 15, 15]
+    assert len(umap.calls) == 3  # the first fit warms up
+    for told in ways.values():
+        assert told["clusters"] == [3, 3] and told["nmi"] == told["ari"] == told["ari_between_seeds"] == 1
+        assert told["largest"] == 0.5
+    assert "| blobs | 120 | `umap` | 3 | 0.0% | 50.0% |" in reduce.markdown_table(found)
 
 
 def test_two_threads_of_hdbscan_run_in_a_process_with_two_threads_of_the_peer(monkeypatch):
