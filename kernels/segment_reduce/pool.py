@@ -93,11 +93,13 @@ def _in_parts(
 @compiled
 def _pool(offsets: Any, rows: Any, weights: Any, x: Any, unit: Any, out: Any) -> None:
     d, last = x.shape[1], max(0, rows.shape[0] - GROUP)
-    total, piece = np.empty(d, np.float64), np.empty(d, np.float64)
+    total, part = np.empty(d, np.float64), np.empty(d, np.float64)
     few_rows, few_weights = np.zeros(GROUP, rows.dtype), np.zeros(GROUP, np.float32)
     for segment in range(offsets.shape[0] - 1):
         start, stop = offsets[segment], offsets[segment + 1]
         total[:] = 0.0
+        single = stop - start <= PIECE
+        piece = total if single else part
         for first in range(start, stop, PIECE):
             piece_stop = min(first + PIECE, stop)
             piece[:] = 0.0
@@ -113,8 +115,9 @@ def _pool(offsets: Any, rows: Any, weights: Any, x: Any, unit: Any, out: Any) ->
                         few_rows[e - entry] = rows[e]
                         few_weights[e - entry] = weights[e]
                     add_group(few_rows, few_weights, x, coming, piece)
-            for j in range(d):
-                total[j] += piece[j]
+            if not single:
+                for j in range(d):
+                    total[j] += piece[j]
         for j in range(d):
             out[segment, j] = total[j]
     if unit:

@@ -110,7 +110,7 @@ STAGES: tuple[Stage, ...] = (
         outputs=(Artefact.INTEREST_VECTORS, Artefact.POOLING, Artefact.USER_INTERESTS),
         needs=(StageName.CLEAN, StageName.ENCODE),
         settings=("half_life", "numeric_weight"),
-        version=2,
+        version=3,
     ),
     Stage(
         StageName.CLUSTER,
