@@ -9,7 +9,6 @@ import importlib
 import importlib.util
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from uicgpu.bench.embeddings import baskets, household_weeks
-from uicgpu.bench.measure import Arm, Clock, is_idle, machine, summary, take_turns
+from uicgpu.bench.measure import Arm, Clock, forget_peak, is_idle, machine, peak_bytes, summary, take_turns
 from uicgpu.kernels.spanning_tree import spanning_tree
 
 SIZES: Final = ((4000, None), (10_000, None), (10_000, 10), (20_000, 10), (50_000, 10))
@@ -43,21 +42,28 @@ def bench_hdbscan(*, count: int, rounds: int, say: Callable[[str], None] = lambd
     wall = {}
     if is_idle():
         say("hdbscan: wall time of two threads, in a process of its own")
-        command = [sys.executable, "-m", "uicgpu.bench.hdbscan", str(rounds)]
-        done = subprocess.run(command, check=True, env=os.environ | {PEER_THREADS: "2"}, stdout=subprocess.PIPE)
-        wall = json.loads(done.stdout)
+        wall = _in_own_process(str(rounds), 2)
     os.environ[PEER_THREADS] = "1"
     result = measure(household_weeks(), rounds, say)
     for size, told in wall.items():
         result["sizes"][size]["wall_2_threads"] = told
-    result["growth"] = growth(baskets(), say)
+    say("hdbscan: growth, in a process of its own, whose peak memory nothing else has raised")
+    result["growth"] = _in_own_process("growth", 1)
     return result
+
+
+def _in_own_process(what: str, threads: int) -> dict[str, Any]:
+    command = [sys.executable, "-m", "uicgpu.bench.hdbscan", what]
+    environment = os.environ | {PEER_THREADS: str(threads)}
+    done = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def growth(
     vectors: NDArray[np.float32], say: Callable[[str], None], sizes: tuple[int, ...] = GROWTH
 ) -> dict[str, dict[str, float]]:
-    """Processor seconds of one thread for the spanning tree, once per size, and the process's peak memory so far.
+    """Processor seconds of one thread for the spanning tree, once per size, and the process's peak memory meanwhile.
 
     ``exponent`` is the slope from the size before on doubly logarithmic axes.
     """
@@ -66,13 +72,14 @@ def growth(
     with threadpool_limits(1):
         for rows in (WARM_UP, *sizes):
             points = np.ascontiguousarray(vectors[np.linspace(0, len(vectors) - 1, rows).astype(np.int64)])
+            forget_peak()
             start = time.process_time()
             spanning_tree(points, SAMPLES)
             seconds = time.process_time() - start
             if rows == WARM_UP:
                 continue
             told = {"seconds": round(seconds, 2)}
-            told["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            told["peak_bytes"] = peak_bytes()
             if before is not None:
                 told["exponent"] = round(float(np.log(seconds / before[1]) / np.log(rows / before[0])), 2)
             before = rows, seconds
@@ -160,4 +167,7 @@ def _hdbscan_rs(points: NDArray[np.float32], threads: int) -> NDArray[np.int32]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(wall(household_weeks(), int(sys.argv[1]))))
+    figures = (
+        growth(baskets(), lambda _: None) if sys.argv[1] == "growth" else wall(household_weeks(), int(sys.argv[1]))
+    )
+    sys.stdout.write(json.dumps(figures))

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 TABLES = (
     ("kmeans", tables.kmeans_table),
+    ("kmeans", tables.kmeans_wall_table),
     ("kmeans", tables.kmeans_memory_table),
     ("kmeans", tables.kmeans_growth_table),
     ("hdbscan", tables.hdbscan_table),
@@ -127,18 +128,19 @@ def test_two_threads_of_hdbscan_run_in_a_process_with_two_threads_of_the_peer(mo
 
     def run(command, env, **_):
         asked.append((command[1:], env["RAYON_NUM_THREADS"]))
-        return SimpleNamespace(stdout=json.dumps(hdbscan.wall(points, 1, sizes)))
+        found = hdbscan.growth(points, lambda _: None, (200, 900)) if command[-1] == "growth" else None
+        return SimpleNamespace(stdout=json.dumps(found or hdbscan.wall(points, 1, sizes)))
 
     monkeypatch.setenv("RAYON_NUM_THREADS", "7")
     monkeypatch.setattr(hdbscan.subprocess, "run", run)
     monkeypatch.setattr(hdbscan, "is_idle", lambda: True)
     monkeypatch.setattr(hdbscan, "household_weeks", lambda: points)
     monkeypatch.setattr(hdbscan, "baskets", lambda: points)
-    monkeypatch.setattr(hdbscan, "growth", lambda *_: {})
     whole = hdbscan.measure
     monkeypatch.setattr(hdbscan, "measure", lambda vectors, rounds, say: whole(vectors, rounds, say, sizes))
     found = hdbscan.bench_hdbscan(count=0, rounds=1)
-    assert asked == [(["-m", "uicgpu.bench.hdbscan", "1"], "2")] and os.environ["RAYON_NUM_THREADS"] == "1"
+    assert asked == [(["-m", "uicgpu.bench.hdbscan", what], threads) for what, threads in (("1", "2"), ("growth", "1"))]
+    assert os.environ["RAYON_NUM_THREADS"] == "1" and found["growth"].keys() == {"200", "900"}
     assert found["sizes"].keys() == {"300x24", "900x3"}
     for told in found["sizes"].values():
         assert told["processor"].keys() == told["wall_2_threads"].keys()
