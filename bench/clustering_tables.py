@@ -8,15 +8,20 @@ from typing import Any, Final
 CLOCKS: Final = (("processor", "one thread, processor time"), ("wall_2_threads", "two threads, wall time"))
 
 
-def kmeans_table(result: Mapping[str, Any]) -> str:
-    """Return seconds of one thread and how many times slower each program is, per number of clusters."""
-    names = ("scikit-learn", "faiss", "superkmeans", "product alone")
+def kmeans_table(result: Mapping[str, Any], clock: str = "processor_1_thread") -> str:
+    """Return seconds and how many times slower each program is, per number of clusters."""
+    names = ("scikit-learn", "faiss", "superkmeans", *(("product alone",) if clock == "processor_1_thread" else ()))
     lines = ["| clusters | uicgpu, s | " + " | ".join(names) + " |", "| --- " * (len(names) + 2) + "|"]
     for clusters, told in sorted(result["clusters"].items(), key=lambda entry: int(entry[0])):
-        figures = told["processor_1_thread"]
+        figures = told[clock]
         cells = [f"{figures[name]['times_reference']:.2f}×" if name in figures else "–" for name in names]
         lines.append(f"| {clusters} | {figures['uicgpu']['median_seconds']:.2f} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def kmeans_wall_table(result: Mapping[str, Any]) -> str:
+    """Return the same of the wall time of two threads."""
+    return kmeans_table(result, "wall_2_threads")
 
 
 def kmeans_memory_table(result: Mapping[str, Any]) -> str:
@@ -69,11 +74,12 @@ def growth_table(result: Mapping[str, Any]) -> str:
 
 
 def pool_table(result: Mapping[str, Any]) -> str:
-    """Return seconds of one thread and the factors of the other programs, for sums and for unit vectors."""
-    lines = ["| result | uicgpu, s | scipy | torch |", "| --- " * 4 + "|"]
-    for kind, told in result["processor_1_thread"].items():
-        factors = " | ".join(f"{told[name]['times_reference']:.2f}×" for name in ("scipy", "torch"))
-        lines.append(f"| {kind} | {told['uicgpu']['median_seconds']:.3f} | {factors} |")
+    """Return seconds and the factors of the other programs, for sums and for unit vectors, by every clock that ran."""
+    lines = ["| result | time | uicgpu, ms | scipy | torch |", "| --- " * 5 + "|"]
+    for clock, label in (("processor_1_thread", CLOCKS[0][1]), ("wall_2_threads", CLOCKS[1][1])):
+        for kind, told in result.get(clock, {}).items():
+            factors = " | ".join(f"{told[name]['times_reference']:.2f}×" for name in ("scipy", "torch"))
+            lines.append(f"| {kind} | {label} | {1000 * told['uicgpu']['median_seconds']:.1f} | {factors} |")
     return "\n".join(lines)
 
 
