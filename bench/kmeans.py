@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 import warnings
 from collections.abc import Callable
 from typing import Any, Final
@@ -20,13 +19,11 @@ from threadpoolctl import threadpool_limits
 
 from uicgpu.bench import kmeans_growth
 from uicgpu.bench.embeddings import household_weeks
-from uicgpu.bench.measure import Arm, machine, summary, take_turns
+from uicgpu.bench.measure import Arm, is_idle, machine, summary, take_turns
 from uicgpu.randomness import generator
 
 CLUSTERS: Final = (64, 256, 1024)
 ITERATIONS: Final = 20
-IDLE: Final = 1.6
-"""Load average, this process included, below which wall time is worth taking."""
 
 Fit = Callable[[NDArray[np.float32], NDArray[np.float32], int], float | None]
 
@@ -81,7 +78,7 @@ def compare(
         seconds, inertia = take_turns(arms, rounds, 1, "processor", say)
     told: dict[str, Any] = {"processor_1_thread": summary(seconds, "uicgpu")}
     told["inertia"] = {name: value for name, value in inertia.items() if value is not None and name != "product alone"}
-    if os.getloadavg()[0] < IDLE:
+    if is_idle():
         with warnings.catch_warnings(), threadpool_limits(2):
             warnings.simplefilter("ignore")
             arms = [Arm(name, _bind(fit, points, start, 2)) for name, fit in programs()]

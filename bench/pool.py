@@ -7,7 +7,6 @@ others everything in float32; the result is float32 in all of them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -16,14 +15,12 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from uicgpu.bench.embeddings import household_weeks
-from uicgpu.bench.measure import Arm, Clock, machine, summary, take_turns
+from uicgpu.bench.measure import Arm, Clock, is_idle, machine, summary, take_turns
 from uicgpu.kernels.alignment import empty_aligned
 from uicgpu.randomness import generator
 
 USERS: Final = 20_000
 ITEMS_PER_USER: Final = 50
-IDLE: Final = 1.6
-"""Load average, this process included, below which wall time is worth taking."""
 
 
 def bench_pool(*, count: int, rounds: int, say: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
@@ -36,7 +33,7 @@ def measure(items: NDArray[np.float32], rounds: int, say: Callable[[str], None],
     items = _aligned(items)
     offsets, indices, weights = _lists(users, len(items))
     clocks: list[tuple[str, int, Clock]] = [("processor_1_thread", 1, "processor")]
-    if os.getloadavg()[0] < IDLE:
+    if is_idle():
         clocks.append(("wall_2_threads", 2, "wall"))
     result: dict[str, Any] = {
         "machine": machine(),
